@@ -1,0 +1,1 @@
+"""Slippi replays to trained world models, as Dagster assets with lineage."""

@@ -1,0 +1,56 @@
+"""One exception tree: every failure that a user can cause or mend has a name here.
+
+A message names the file, the field and what was expected, and ends with the next step where
+there is one. The CLI prints `str(error)` and exits 1; Dagster turns it into a failed step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class MeleePipelineError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class CatalogError(MeleePipelineError):
+    """A source is unknown, or an entry of a catalogue is not valid."""
+
+
+class DownloadError(MeleePipelineError):
+    """An archive could not be fetched, or what arrived is not what was announced."""
+
+
+class ExtractError(MeleePipelineError):
+    """An archive cannot be opened, or a member of it must not be written."""
+
+
+class ReplayError(MeleePipelineError):
+    """A file cannot be read as a replay; the parser turns this into a verdict."""
+
+
+class ArtefactError(MeleePipelineError):
+    """A table, shard or checkpoint is missing, damaged or made by something else."""
+
+
+class SchemaMismatchError(ArtefactError):
+    """Two artefacts disagree on what they hold; the message lists every difference."""
+
+    def __init__(
+        self, what: str, expected: Mapping[str, object], found: Mapping[str, object]
+    ) -> None:
+        keys = sorted(expected.keys() | found.keys())
+        lines = [
+            f"  {key}: expected {expected.get(key)!r}, found {found.get(key)!r}"
+            for key in keys
+            if expected.get(key) != found.get(key)
+        ]
+        super().__init__(f"{what} does not fit:\n" + "\n".join(lines))
+
+
+class ConfigError(MeleePipelineError):
+    """A recipe, a knob or a setting is unknown or has a value that cannot work."""
+
+
+class TrainingError(MeleePipelineError):
+    """Training cannot start or cannot go on (no games, a loss that is not finite)."""

@@ -1,0 +1,1 @@
+"""What a replay records and what a model sees, declared once: see `table.py`."""

@@ -1,0 +1,209 @@
+"""Every path of the data root, atomic writes, and stamps.
+
+    <root>/sources.yaml                       the user's own sources
+    <root>/archives/<source>/…                downloaded archives
+    <root>/replays/<source>/…                 extracted replays
+    <root>/games/<source>/<md5>.parquet       parsed games, beside index.parquet
+    <root>/shards/<source>/<nnnn>.safetensors tensor shards
+    <root>/training_set/games.parquet         which games, from which shard, in which split
+    <root>/runs/<experiment>/<version>/       a training run: checkpoints, manifest, lineage
+
+Each step of each source (or experiment) leaves one *stamp*: what it made, from which inputs. A
+stamp is written last, so a step without one is not done; a step whose stamp names the inputs of
+today has nothing to do. Lineage is the walk from stamp to stamp.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from melee_pipeline.errors import ArtefactError
+
+ARCHIVE, REPLAYS, GAMES, SHARDS = "archive", "replays", "games", "shards"
+TRAINING_SET, CHECKPOINT, EVALUATION = "training_set", "checkpoint", "evaluation"
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, which takes its place when the block ends without error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner reads; artefacts are meant to be shared.
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, which replaces it whole when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        sync_folder(temporary)
+        if path.exists():
+            old = temporary.with_suffix(".old")
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON under its final name only when it is whole."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is what it is
+    """Read JSON. Raises ArtefactError naming the file when it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{path} does not exist") from error
+    except ValueError as error:
+        raise ArtefactError(
+            f"{path} is not valid JSON ({error}); delete it and run again"
+        ) from error
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a step made, and from what.
+
+    `inputs` is everything that decides the output: versions of what lies upstream, of the code
+    and of the settings. `version` is the output's own data version. `report` holds counts and
+    other facts for people; it never decides anything.
+    """
+
+    stage: str
+    name: str
+    inputs: Mapping[str, str]
+    version: str
+    report: Mapping[str, Any]
+    made_at: str = ""
+    fresh: bool = False  # made by this very call, not found; never stored as true
+
+
+class Store:
+    """The data root. Every path that any step reads or writes is made here."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).expanduser().resolve()
+
+    @property
+    def user_catalog(self) -> Path:
+        """The user's own sources, in the catalogue's format."""
+        return self.root / "sources.yaml"
+
+    def archives(self, source: str) -> Path:
+        """Folder of a source's archives."""
+        return self.root / "archives" / source
+
+    def replays(self, source: str) -> Path:
+        """Folder of a source's extracted replays."""
+        return self.root / "replays" / source
+
+    def games(self, source: str) -> Path:
+        """Folder of a source's parsed games."""
+        return self.root / "games" / source
+
+    def index(self, source: str) -> Path:
+        """The table with one row for every file met in a source."""
+        return self.games(source) / "index.parquet"
+
+    def shards(self, source: str) -> Path:
+        """Folder of a source's tensor shards."""
+        return self.root / "shards" / source
+
+    @property
+    def training_set(self) -> Path:
+        """The table of the training set's games."""
+        return self.root / "training_set" / "games.parquet"
+
+    def runs(self, experiment: str) -> Path:
+        """Folder of an experiment's training runs."""
+        return self.root / "runs" / experiment
+
+    def run(self, experiment: str, version: str) -> Path:
+        """Folder of one training run."""
+        return self.runs(experiment) / version
+
+    def _stamp_path(self, stage: str, name: str) -> Path:
+        return self.root / "stamps" / stage / f"{name}.json"
+
+    def stamp(self, stage: str, name: str) -> Stamp | None:
+        """The stamp of a step's last completed run, if there was one."""
+        path = self._stamp_path(stage, name)
+        return Stamp(**read_json(path)) if path.exists() else None
+
+    def need(self, stage: str, name: str, step: str) -> Stamp:
+        """The stamp of a step that must have run. Raises ArtefactError that says how to run it."""
+        found = self.stamp(stage, name)
+        if found is None:
+            raise ArtefactError(
+                f"{name}: no {stage} under {self.root}; run first: melee-pipeline run {step}"
+            )
+        return found
+
+    def current(self, stage: str, name: str, inputs: Mapping[str, str]) -> Stamp | None:
+        """The stamp, if it was made from exactly these inputs."""
+        found = self.stamp(stage, name)
+        return found if found is not None and dict(found.inputs) == dict(inputs) else None
+
+    def put(
+        self,
+        stage: str,
+        name: str,
+        inputs: Mapping[str, str],
+        version: str,
+        report: Mapping[str, Any],
+    ) -> Stamp:
+        """Write a step's stamp: the last act of the step."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        stamp = Stamp(stage, name, dict(inputs), version, dict(report), now)
+        write_json(self._stamp_path(stage, name), asdict(stamp))
+        return Stamp(**{**asdict(stamp), "fresh": True})
+
+    def names(self, stage: str) -> list[str]:
+        """Names of all sources or experiments that have completed a step, sorted."""
+        return sorted(p.stem for p in (self.root / "stamps" / stage).glob("*.json"))
