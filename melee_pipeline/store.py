@@ -20,9 +20,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -111,17 +111,26 @@ class Stamp:
     """What a step made, and from what.
 
     `inputs` is everything that decides the output: versions of what lies upstream, of the code
-    and of the settings. `version` is the output's own data version. `report` holds counts and
-    other facts for people; it never decides anything.
+    and of the settings. `version` is the output's own data version. `report` holds counts for
+    people; it never decides anything. `facts` travel downstream with the lineage (a url, a hash).
+    `upstream` holds the records of the very stamps this output was made from, as they were then:
+    lineage stays right when something upstream is made again or deleted later.
     """
 
     stage: str
     name: str
     inputs: Mapping[str, str]
     version: str
-    report: Mapping[str, Any]
+    report: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    upstream: Sequence[Mapping[str, Any]] = ()
     made_at: str = ""
     fresh: bool = False  # made by this very call, not found; never stored as true
+
+    def record(self) -> dict[str, Any]:
+        """What downstream artefacts keep of this stamp: all but the report."""
+        keep = asdict(self)
+        return {key: keep[key] for key in keep if key not in ("report", "fresh")}
 
 
 class Store:
@@ -190,19 +199,11 @@ class Store:
         found = self.stamp(stage, name)
         return found if found is not None and dict(found.inputs) == dict(inputs) else None
 
-    def put(
-        self,
-        stage: str,
-        name: str,
-        inputs: Mapping[str, str],
-        version: str,
-        report: Mapping[str, Any],
-    ) -> Stamp:
-        """Write a step's stamp: the last act of the step."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        stamp = Stamp(stage, name, dict(inputs), version, dict(report), now)
-        write_json(self._stamp_path(stage, name), asdict(stamp))
-        return Stamp(**{**asdict(stamp), "fresh": True})
+    def put(self, stamp: Stamp) -> Stamp:
+        """Write a step's stamp, the last act of the step; gives it back dated and fresh."""
+        dated = replace(stamp, made_at=datetime.now(UTC).isoformat(timespec="seconds"))
+        write_json(self._stamp_path(stamp.stage, stamp.name), asdict(dated))
+        return replace(dated, fresh=True)
 
     def names(self, stage: str) -> list[str]:
         """Names of all sources or experiments that have completed a step, sorted."""
