@@ -1,0 +1,94 @@
+"""One parsed game's table to packed rows, and back.
+
+What a replay does not record (a column of nulls) is stored as 0 and marked in the availability
+mask; 0 with the mask set means zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from melee_pipeline.errors import ArtefactError
+from melee_pipeline.schema.columns import column_names
+from melee_pipeline.schema.field import Field, Scope
+from melee_pipeline.schema.rows import blocks, pack_of, packed_fields
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+ENCODER_VERSION = "1"  # raise it when packed bytes change for the same table
+
+
+@dataclass(frozen=True, slots=True)
+class PackedGame:
+    """One game's rows by block, each (frames, *row_shape), and which fields it records."""
+
+    rows: dict[str, NDArray[Any]]
+    available: NDArray[np.bool_]  # (F,), as rows.packed_fields()
+
+    @property
+    def frames(self) -> int:
+        return len(next(iter(self.rows.values())))
+
+
+def pack_values(field: Field, values: NDArray[Any]) -> NDArray[Any]:
+    """Values in game units as the shard stores them. Raises ArtefactError when they do not fit."""
+    pack = pack_of(field)
+    dtype = np.dtype(pack.dtype)
+    if pack.mask:
+        return (values & pack.mask).astype(dtype)
+    stored = np.rint(values.astype(np.float64) * pack.per_unit) if pack.per_unit else values
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+    fits = (stored >= float(limits.min)) & (stored <= float(limits.max))  # also false for NaN
+    if not fits.all():
+        bad = int(np.argmin(fits))
+        raise ArtefactError(
+            f"{field.name}: {values[bad]} in row {bad} does not fit {pack.dtype}"
+            + (f" in steps of 1/{pack.per_unit}" if pack.per_unit else "")
+        )
+    return stored.astype(dtype)
+
+
+def unpack_values(field: Field, stored: NDArray[Any]) -> NDArray[Any]:
+    """The inverse of `pack_values`, within the pack's tolerance."""
+    pack = pack_of(field)
+    if pack.per_unit:
+        return stored.astype(np.float32) / np.float32(pack.per_unit)
+    return stored.astype(np.float32) if np.dtype(pack.dtype).kind == "f" else stored
+
+
+def pack_game(table: pa.Table) -> PackedGame:
+    """Pack a parsed game (schema.columns.game_schema).
+
+    Raises ArtefactError naming the field when a value does not fit, or when a field is recorded
+    on some frames only: a mask says yes or no for a whole game.
+    """
+    available = {field.name: _recorded(table, column_names(field)) for field in packed_fields()}
+    rows: dict[str, NDArray[Any]] = {}
+    for block in blocks():
+        out = np.zeros((table.num_rows, *block.row_shape), block.dtype)
+        for k, field in enumerate(block.fields):
+            if not available[field.name]:
+                continue
+            for player, name in enumerate(column_names(field)):
+                packed = pack_values(field, table.column(name).to_numpy())
+                place = (
+                    (slice(None), player, k) if field.scope is Scope.PLAYER else (slice(None), k)
+                )
+                out[place] = packed
+        rows[block.name] = out
+    return PackedGame(rows, np.array(list(available.values()), dtype=np.bool_))
+
+
+def _recorded(table: pa.Table, names: tuple[str, ...]) -> bool:
+    nulls = {name: table.column(name).null_count for name in names}
+    if all(count == table.num_rows for count in nulls.values()):
+        return False
+    for name, count in nulls.items():
+        if count:
+            raise ArtefactError(f"{name} is null on {count} of {table.num_rows} frames")
+    return True
