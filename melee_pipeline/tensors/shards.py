@@ -1,0 +1,181 @@
+"""Tensor shards: packed games of one source, a few hundred to a memory-mapped file.
+
+A shard is a safetensors file. Its tensors are the blocks of `schema.rows`, the games one after
+another, `ends` (the row at which each game ends) and `available` (which fields each game
+records). Its header says which layout it has and which games it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from melee_pipeline.errors import ArtefactError, SchemaMismatchError
+from melee_pipeline.progress import Progress
+from melee_pipeline.schema.encoding import encoding
+from melee_pipeline.schema.rows import bytes_per_frame, packed_fields, place_of, rows_hash
+from melee_pipeline.schema.table import ENCODINGS
+from melee_pipeline.store import (
+    GAMES,
+    SHARDS,
+    Stamp,
+    Store,
+    atomic_file,
+    atomic_folder,
+    file_sha256,
+)
+from melee_pipeline.tensors.encode import ENCODER_VERSION, PackedGame, pack_game, unpack_values
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GAMES_PER_SHARD = 256  # some 200 MB: bounds the memory of the writer, not of a reader
+
+
+@dataclass(frozen=True, slots=True)
+class ShardGames:
+    """An opened shard: its blocks, memory-mapped, and its games."""
+
+    blocks: dict[str, Tensor]  # each (rows, *row_shape)
+    md5s: list[str]
+    ends: Tensor  # (G,) int64
+    available: Tensor  # (G, F) bool
+
+
+def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
+    """Pack the kept games of a source. Nothing is done when the shards are of these very games."""
+    parsed = store.need(GAMES, source, f"--source {source}")
+    inputs = {"games": parsed.version, "rows": rows_hash(), "encoder": ENCODER_VERSION}
+    if found := store.current(SHARDS, source, inputs):
+        return found
+    games = _kept_games(store, source)
+    tally = _Tally()
+    digest = hashlib.sha256()
+    with (
+        atomic_folder(store.shards(source)) as folder,
+        progress.task(f"{source}: encode", len(games), "games") as advance,
+    ):
+        for number, first in enumerate(range(0, len(games), GAMES_PER_SHARD)):
+            packed: dict[str, PackedGame] = {}
+            for path in games[first : first + GAMES_PER_SHARD]:
+                tally.pack(path, packed)
+                advance(1)
+            if packed:
+                target = folder / f"{number:04d}.safetensors"
+                _write_shard(target, source, packed)
+                digest.update(file_sha256(target).encode())
+    version = hashlib.sha256(f"{digest.hexdigest()} {rows_hash()}".encode()).hexdigest()
+    return store.put(
+        Stamp(
+            SHARDS,
+            source,
+            inputs,
+            version,
+            report=tally.report(),
+            facts={"rows": rows_hash(), "games": tally.games},
+            upstream=[parsed.record()],
+        )
+    )
+
+
+def _kept_games(store: Store, source: str) -> list[Path]:
+    import polars as pl
+
+    index = pl.read_parquet(store.index(source), columns=["md5", "verdict"])
+    kept = index.filter(pl.col("verdict") == "kept")["md5"].sort().to_list()
+    return [store.games(source) / f"{md5}.parquet" for md5 in kept]
+
+
+def _write_shard(path: Path, source: str, games: dict[str, PackedGame]) -> None:
+    from safetensors.numpy import save_file
+
+    packed = list(games.values())
+    tensors: dict[str, Any] = {
+        name: np.concatenate([game.rows[name] for game in packed]) for name in packed[0].rows
+    }
+    tensors["ends"] = np.cumsum([game.frames for game in packed], dtype=np.int64)
+    tensors["available"] = np.stack([game.available for game in packed])
+    header = {
+        "kind": "shard",
+        "rows": rows_hash(),
+        "encoder": ENCODER_VERSION,
+        "source": source,
+        "md5s": list(games),
+    }
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"melee_pipeline": json.dumps(header)})
+
+
+def open_shard(path: Path) -> ShardGames:
+    """Open a shard without reading it. Raises SchemaMismatchError when its layout is another."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("melee_pipeline", "{}"))
+            expected = {"kind": "shard", "rows": rows_hash()}
+            found = {key: header.get(key) for key in expected}
+            if found != expected:
+                raise SchemaMismatchError(f"shard {path}", expected, found)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ArtefactError(f"{path} is not a readable shard ({error}); encode again") from error
+    ends, available = tensors.pop("ends"), tensors.pop("available")
+    return ShardGames(tensors, header["md5s"], ends, available)
+
+
+class _Tally:
+    """Counts what was packed, for the report."""
+
+    def __init__(self) -> None:
+        self.games = self.frames = 0
+        self.left_out: dict[str, str] = {}
+        self.recorded: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+        self.ranges: dict[str, tuple[float, float]] = {}
+
+    def pack(self, path: Path, packed: dict[str, PackedGame]) -> None:
+        """Pack one game into `packed`, or note why it stays out."""
+        import pyarrow.parquet as pq
+
+        try:
+            game = pack_game(pq.read_table(path))
+        except ArtefactError as error:
+            self.left_out[path.stem] = str(error)
+            return
+        packed[path.stem] = game
+        self.games += 1
+        self.frames += game.frames
+        for recorded, field in zip(game.available, packed_fields(), strict=True):
+            if recorded:
+                self.recorded[field.name] += 1
+                block, column = place_of(field.name)
+                values = unpack_values(field, game.rows[block][..., column])
+                low, high = self.ranges.get(field.name, (np.inf, -np.inf))
+                self.ranges[field.name] = (
+                    min(low, float(values.min())),
+                    max(high, float(values.max())),
+                )
+        for version in ENCODINGS:
+            for slot in encoding(version).category:
+                block, column = place_of(slot.field.name)
+                ids = game.rows[block][..., column]
+                self.unknown[f"{version} {slot.name}"] += int((ids >= slot.vocabulary.size).sum())
+
+    def report(self) -> dict[str, Any]:
+        """What people look at."""
+        return {
+            "games": self.games,
+            "frames": self.frames,
+            "bytes_per_frame": bytes_per_frame(),
+            "left_out": self.left_out,
+            "games_recording": dict(self.recorded),
+            "ids_mapped_to_unknown": dict(self.unknown),
+            "ranges": {name: list(span) for name, span in self.ranges.items()},
+        }

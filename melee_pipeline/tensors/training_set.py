@@ -1,0 +1,196 @@
+"""The training set: which games, from which shards, in which split.
+
+The split is by game and hangs on the game's content alone: a game that is in the validation
+split today is in it for ever, whatever arrives later and in whatever order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from melee_pipeline.errors import ArtefactError
+from melee_pipeline.progress import Progress
+from melee_pipeline.schema.encoding import hash_of
+from melee_pipeline.schema.rows import rows_hash
+from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Stamp, Store, atomic_file
+from melee_pipeline.tensors.shards import open_shard
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from melee_pipeline.tensors.windows import OpenGames
+
+Split = Literal["train", "validation"]
+VALIDATION_SHARE = 0.1
+JOIN_VERSION = "1"  # raise it when the same shards would give another list
+NAME = "training_set"  # the one training set's stamp
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The list of games and what it was made from."""
+
+    games: pl.DataFrame  # one row a game: see _games_of and _assign_splits
+    stamp: Stamp
+
+    @property
+    def version(self) -> str:
+        """Data version: changes with the games, their parsed content and their split."""
+        return self.stamp.version
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the set of games, whatever shards they lie in."""
+        return str(self.stamp.facts["data_fingerprint"])
+
+    def split(self, split: Split, max_games: int | None = None) -> pl.DataFrame:
+        """Games of a split, at most `max_games`, always the same ones, sorted by place."""
+        import polars as pl
+
+        mine = self.games.filter(pl.col("split") == split).sort("order")
+        return mine.head(max_games if max_games is not None else len(mine)).sort("shard", "first")
+
+
+def build_training_set(store: Store, progress: Progress) -> Stamp:
+    """Join the games of all sources' shards, each game once, and split them.
+
+    Raises ArtefactError when no source has shards, or none of them a game.
+    """
+    sources = {name: store.need(SHARDS, name, f"--source {name}") for name in store.names(SHARDS)}
+    if not sources:
+        raise ArtefactError("no source has been encoded yet; run: melee-pipeline run --source NAME")
+    inputs = {f"shards of {name}": stamp.version for name, stamp in sources.items()}
+    inputs |= {"join": JOIN_VERSION, "validation_share": str(VALIDATION_SHARE)}
+    if (found := store.current(TRAINING_SET, NAME, inputs)) and store.training_set.exists():
+        return found
+    with progress.task("training set", len(sources), "sources") as advance:
+        rows: list[dict[str, Any]] = []
+        for name in sources:
+            rows += _games_of(store, name)
+            advance(1)
+    kept, doubles = _once(rows)
+    if not kept:
+        raise ArtefactError(f"none of {', '.join(sources)} has a game to train on")
+    _assign_splits(kept)
+    return _write(store, kept, doubles, inputs, sources)
+
+
+def _games_of(store: Store, source: str) -> list[dict[str, Any]]:
+    import polars as pl
+
+    index = pl.read_parquet(store.index(source)).filter(pl.col("verdict") == "kept")
+    facts = {row["md5"]: row for row in index.iter_rows(named=True)}
+    rows = []
+    for path in sorted(store.shards(source).glob("*.safetensors")):
+        shard, first = open_shard(path), 0
+        for number, (md5, end) in enumerate(zip(shard.md5s, shard.ends.tolist(), strict=True)):
+            fact = facts[md5]
+            rows.append(
+                {
+                    "md5": md5,
+                    "content": fact["content"],
+                    "source": source,
+                    "shard": str(path.relative_to(store.root)),
+                    "number": number,
+                    "first": first,
+                    "frames": end - first,
+                    "table_hash": fact["table_hash"],
+                }
+            )
+            first = end
+    return rows
+
+
+def _once(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Each game once: of equal contents the first by (source, md5) stays, the rest is counted."""
+    kept: dict[str, dict[str, Any]] = {}
+    doubles: defaultdict[str, int] = defaultdict(int)
+    for row in sorted(rows, key=lambda r: (r["source"], r["md5"])):
+        if row["content"] in kept:
+            doubles[row["source"]] += 1
+        else:
+            kept[row["content"]] = row
+    return list(kept.values()), dict(doubles)
+
+
+def _assign_splits(rows: list[dict[str, Any]]) -> None:
+    """Adds `order` (a number in [0, 1) from the content) and `split` to every row."""
+    for row in rows:
+        digest = hashlib.sha256(f"split {row['content']}".encode()).digest()
+        row["order"] = int.from_bytes(digest[:6]) / 2**48
+        row["split"] = "validation" if row["order"] < VALIDATION_SHARE else "train"
+    if len(rows) > 1 and all(row["split"] == "train" for row in rows):
+        min(rows, key=lambda r: r["order"])["split"] = "validation"
+    if all(row["split"] == "validation" for row in rows):
+        max(rows, key=lambda r: r["order"])["split"] = "train"
+
+
+def _write(
+    store: Store,
+    rows: list[dict[str, Any]],
+    doubles: dict[str, int],
+    inputs: dict[str, str],
+    sources: dict[str, Stamp],
+) -> Stamp:
+    import polars as pl
+
+    games = pl.DataFrame(rows).sort("md5")
+    with atomic_file(store.training_set) as temporary:
+        games.write_parquet(temporary)
+    version = hash_of(
+        {
+            "rows": rows_hash(),
+            "games": games.select("md5", "table_hash", "split").rows(),
+        }
+    )
+    counts = games.group_by("source", "split").agg(pl.len(), pl.col("frames").sum())
+    report = {
+        "games": len(games),
+        "frames": int(games["frames"].sum()),
+        "by_source": counts.sort("source", "split").to_dicts(),
+        "duplicates_left_out": doubles,
+        "missing_sources": sorted(set(store.names(GAMES)) - set(sources)),
+    }
+    facts = {"data_fingerprint": hash_of(sorted(games["md5"])), "games": len(games)}
+    upstream = [stamp.record() for stamp in sources.values()]
+    return store.put(Stamp(TRAINING_SET, NAME, inputs, version, report, facts, upstream))
+
+
+def load_training_set(store: Store) -> TrainingSet:
+    """The training set as last joined. Raises ArtefactError when there is none."""
+    import polars as pl
+
+    stamp = store.need(TRAINING_SET, NAME, "")
+    return TrainingSet(pl.read_parquet(store.training_set), stamp)
+
+
+def open_games(
+    store: Store, training_set: TrainingSet, split: Split, max_games: int | None = None
+) -> OpenGames:
+    """The games of a split, memory-mapped."""
+    import torch
+
+    from melee_pipeline.tensors.windows import OpenGames
+
+    games = training_set.split(split, max_games)
+    names = games["shard"].unique(maintain_order=True).to_list()
+    shards = [open_shard(_existing(store.root / name)) for name in names]
+    opened = dict(zip(names, shards, strict=True))
+    masks = [opened[name].available[i] for name, i in games.select("shard", "number").iter_rows()]
+    return OpenGames(
+        [shard.blocks for shard in shards],
+        torch.tensor([names.index(name) for name in games["shard"]], dtype=torch.int64),
+        torch.tensor(games["first"].to_list(), dtype=torch.int64),
+        torch.tensor(games["frames"].to_list(), dtype=torch.int64),
+        torch.stack(masks) if masks else torch.empty((0, 0), dtype=torch.bool),
+    )
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise ArtefactError(f"{path} of the training set is gone; run again: melee-pipeline run")
+    return path
