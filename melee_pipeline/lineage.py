@@ -1,0 +1,85 @@
+"""Where a checkpoint comes from: training set, shards, games, archives, URLs.
+
+Lineage is taken from the records that every stamp keeps of its upstream, so it says what was
+used then, whatever has been made again or deleted since. It lies as `lineage.json` beside each
+checkpoint and needs neither Dagster nor the rest of the data root to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from melee_pipeline.errors import ArtefactError
+from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Stamp, Store, read_json
+
+FILE_NAME = "lineage.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLineage:
+    """One source's part in a training set, back to where it was fetched from."""
+
+    source: str
+    location: str  # URL, or path of a local archive or folder
+    sha256: str  # of the archive; of a local folder, the hash of its listing
+    bytes: int
+    fetched_at: str
+    replays: str  # data versions of the steps between
+    parsed: str
+    shards: str
+    md5s: tuple[str, ...]  # the games used
+
+
+def collect(store: Store, training_set: Stamp) -> dict[str, Any]:
+    """What `lineage.json` holds of a training set that has just been joined in `store`."""
+    import polars as pl
+
+    games = pl.read_parquet(store.training_set, columns=["source", "md5"])
+    by_source = {
+        str(source): sorted(md5s)
+        for source, md5s in games.group_by("source").agg("md5").sort("source").iter_rows()
+    }
+    return {"training_set": training_set.record(), "games": by_source}
+
+
+def read_lineage(checkpoint: Path) -> dict[str, Any]:
+    """The lineage beside a checkpoint (the file, or the folder of its run)."""
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    if not (folder / FILE_NAME).exists():
+        raise ArtefactError(
+            f"{checkpoint} has no {FILE_NAME} beside it; a checkpoint lies in "
+            "<data root>/runs/<experiment>/<version>/"
+        )
+    lineage: dict[str, Any] = read_json(folder / FILE_NAME)
+    return lineage
+
+
+def sources_of(lineage: Mapping[str, Any]) -> list[SourceLineage]:
+    """The walk from the training set to its archives, one row for each source."""
+    found = []
+    for shards in lineage["training_set"]["upstream"]:
+        chain = {record["stage"]: record for record in _ancestors(shards)}
+        facts = chain[ARCHIVE]["facts"]
+        found.append(
+            SourceLineage(
+                source=shards["name"],
+                location=str(facts.get("url") or facts.get("path")),
+                sha256=chain[ARCHIVE]["version"],
+                bytes=int(facts.get("bytes", 0)),
+                fetched_at=chain[ARCHIVE]["made_at"],
+                replays=chain[REPLAYS]["version"],
+                parsed=chain[GAMES]["version"],
+                shards=chain[SHARDS]["version"],
+                md5s=tuple(lineage["games"].get(shards["name"], ())),
+            )
+        )
+    return found
+
+
+def _ancestors(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield record
+    for parent in record["upstream"]:
+        yield from _ancestors(parent)

@@ -1,0 +1,1 @@
+"""Slippi replays: reading, judging, parsing; and writing and simulating sample games."""
