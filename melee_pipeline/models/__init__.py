@@ -1,0 +1,1 @@
+"""World models: from recorded frames to a prediction of the next one."""

@@ -1,0 +1,96 @@
+"""Losses: MSE on scaled changes, BCE on flags, cross-entropy on each predicted category.
+
+A game that does not record a field adds nothing to that field's loss: means run over what is
+recorded, and where nothing is, the loss is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from melee_pipeline.models.base import PredictedSlots
+from melee_pipeline.models.fields import Prediction
+from melee_pipeline.schema.encoding import Encoding
+from melee_pipeline.schema.field import Predict
+from melee_pipeline.tensors.decode import Decoded
+from melee_pipeline.training.config import loss_parts
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The truth that a prediction of a window's last S frames is held against."""
+
+    delta: Tensor  # (B, S, P, D) scaled
+    value: Tensor  # (B, S, P, N) 0 or 1
+    classes: dict[str, Tensor]  # name -> (B, S, P) ids
+    previous: dict[str, Tensor]  # name -> (B, S, P) ids one frame earlier
+    recorded: dict[str, Tensor]  # slot name -> (B,) bool
+
+
+def targets_of(slots: PredictedSlots, frames: Decoded, steps: int) -> Targets:
+    """The truth for the last `steps` frames of windows (B, T, …)."""
+    truth, before = frames.frames(-steps), frames.frames(-steps - 1, -1)
+    return Targets(
+        (truth.continuous - before.continuous)[..., list(slots.delta)],
+        truth.binary[..., list(slots.value)],
+        {name: truth.category[name] for name in slots.classes},
+        {name: before.category[name] for name in slots.classes},
+        frames.available,
+    )
+
+
+class Objective(nn.Module):
+    """The loss of an encoding: its parts as sums and counts, and their weighted total."""
+
+    weights: Tensor
+
+    def __init__(self, encoding: Encoding, weights: Mapping[str, float]) -> None:
+        """`weights`: one for each of training.config.loss_parts."""
+        super().__init__()
+        self.parts = loss_parts(encoding.version)
+        self.delta_names = [slot.name for slot in encoding.predicted(Predict.DELTA)]
+        self.value_names = [slot.name for slot in encoding.predicted(Predict.VALUE)]
+        ordered = torch.tensor([weights[part] for part in self.parts])
+        self.register_buffer("weights", ordered, persistent=False)
+
+    def forward(self, prediction: Prediction, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Sums and counts of each part over what is recorded, both (parts,) float32."""
+        pairs = [
+            masked_sum(
+                functional.mse_loss(prediction.delta, targets.delta, reduction="none"),
+                recorded(targets, self.delta_names),
+            ),
+            masked_sum(
+                functional.binary_cross_entropy_with_logits(
+                    prediction.value, targets.value, reduction="none"
+                ),
+                recorded(targets, self.value_names),
+            ),
+        ]
+        for name, logits in prediction.classes.items():
+            entropy = functional.cross_entropy(
+                logits.flatten(0, -2), targets.classes[name].flatten(), reduction="none"
+            )
+            per_slot = entropy.view(*logits.shape[:-1], 1)
+            pairs.append(masked_sum(per_slot, recorded(targets, [name])))
+        sums, counts = zip(*pairs, strict=True)
+        return torch.stack(sums), torch.stack(counts)
+
+    def total(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """The weighted sum of the parts' means, a scalar."""
+        return (self.weights * sums / counts.clamp(min=1)).sum()
+
+
+def recorded(targets: Targets, names: list[str]) -> Tensor:
+    """Which games record these slots: (B, 1, 1, len(names)) float32."""
+    return torch.stack([targets.recorded[name] for name in names], -1)[:, None, None, :].float()
+
+
+def masked_sum(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of the values that the mask keeps, and their number; the mask is broadcast."""
+    return (values * mask).sum(), mask.expand_as(values).sum()

@@ -1,0 +1,41 @@
+"""Recipes: functions that return a complete config. A variant is `replace(…)` or `override(…)`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+
+from melee_pipeline.errors import ConfigError
+from melee_pipeline.models.config import MLPConfig
+from melee_pipeline.training.config import TrainConfig
+
+
+def mlp_v1() -> TrainConfig:
+    """The smallest encoding: positions, damage, shield, three flags, action, jumps, controller."""
+    return TrainConfig(experiment="mlp_v1", model=MLPConfig(encoding="v1"))
+
+
+def mlp_v2() -> TrainConfig:
+    """v1 with velocities, animation time, hitlag, stocks, character and stage as inputs."""
+    return TrainConfig(experiment="mlp_v2", model=MLPConfig(encoding="v2"))
+
+
+def demo() -> TrainConfig:
+    """A narrow v2 that learns something within minutes on two cores."""
+    return TrainConfig(
+        experiment="demo", model=MLPConfig(encoding="v2", hidden=(256, 128)), epochs=6
+    )
+
+
+RECIPES: Mapping[str, Callable[[], TrainConfig]] = {
+    recipe.__name__: recipe for recipe in (mlp_v1, mlp_v2, demo)
+}
+
+
+def recipe(name: str) -> TrainConfig:
+    """The config of a recipe. Raises ConfigError naming the recipes there are."""
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"experiment {name!r} is unknown; {hint}there are {', '.join(RECIPES)}")
+    return RECIPES[name]()
