@@ -194,13 +194,18 @@ def _made_before(path: Path, job: _Job) -> IndexRow | None:
     return replace(row_of(header["row"]), name=job.file.name, table_hash=file_sha256(path))
 
 
-def read_game(path: Path) -> pa.Table:
-    """A parsed game's table. Raises SchemaMismatchError when other columns were written."""
+def check_game(path: Path) -> None:
+    """Raises SchemaMismatchError when the game at `path` was written with other columns."""
     header = _header(path)
     expected = {"kind": "game", "columns": columns_hash()}
     found = {key: header.get(key) for key in expected}
     if found != expected:
         raise SchemaMismatchError(f"parsed game {path}", expected, found)
+
+
+def read_game(path: Path) -> pa.Table:
+    """A parsed game's table. Raises SchemaMismatchError when it was written with other columns."""
+    check_game(path)
     return pq.read_table(path)
 
 

@@ -6,6 +6,7 @@ mask; 0 with the mask set means zero.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,3 +93,26 @@ def _recorded(table: pa.Table, names: tuple[str, ...]) -> bool:
         if count:
             raise ArtefactError(f"{name} is null on {count} of {table.num_rows} frames")
     return True
+
+
+def round_trip_errors(table: pa.Table, rows: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Where packed rows (blocks, each (frames, *row_shape)) do not give the table back.
+
+    Compares value by value against each field's stated tolerance; an empty list is agreement.
+    """
+    problems = []
+    for block in blocks():
+        for k, field in enumerate(block.fields):
+            for player, name in enumerate(column_names(field)):
+                if table.column(name).null_count:
+                    continue
+                stored = rows[block.name][..., k]
+                stored = stored[:, player] if field.scope is Scope.PLAYER else stored
+                true = table.column(name).to_numpy()
+                true = true & pack_of(field).mask if pack_of(field).mask else true
+                absolute, relative = pack_of(field).tolerance
+                error = np.abs(unpack_values(field, stored).astype(np.float64) - true)
+                worst = float((error - relative * np.abs(true)).max(initial=0.0))
+                if worst > absolute:
+                    problems.append(f"{name} differs by {worst:g}, allowed are {absolute:g}")
+    return problems

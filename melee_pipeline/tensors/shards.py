@@ -142,10 +142,12 @@ class _Tally:
 
     def pack(self, path: Path, packed: dict[str, PackedGame]) -> None:
         """Pack one game into `packed`, or note why it stays out."""
-        import pyarrow.parquet as pq
+        from melee_pipeline.replays.parse import read_game
 
         try:
-            game = pack_game(pq.read_table(path))
+            game = pack_game(read_game(path))
+        except SchemaMismatchError:
+            raise
         except ArtefactError as error:
             self.left_out[path.stem] = str(error)
             return

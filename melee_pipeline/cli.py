@@ -1,0 +1,227 @@
+"""The command line: thin over the library, for people without Dagster at hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from melee_pipeline.errors import ConfigError, MeleePipelineError
+from melee_pipeline.progress import RichProgress
+from melee_pipeline.store import Store
+
+if TYPE_CHECKING:
+    from melee_pipeline.progress import Progress
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Slippi replays to trained world models.\n\n"
+    "Start with **sources list**, then **run --source NAME**: it downloads, extracts, parses, "
+    "encodes, trains and evaluates, and does nothing that is already done. "
+    "The same steps are Dagster assets: **make dev** opens them in the browser.",
+)
+sources_app = typer.Typer(no_args_is_help=True, help="Where replays come from.")
+app.add_typer(sources_app, name="sources")
+
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data", envvar="MELEE_DATA", help="The data root: the folder for everything made."
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes for parsing; by default one a core.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+WandbOption = Annotated[
+    str,
+    typer.Option(help="Weights & Biases: auto (online if there is a key), off, offline, online."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+DATA = Path("data")
+
+
+def _progress() -> Progress:
+    return RichProgress()
+
+
+@app.command()
+def run(
+    source: Annotated[
+        list[str] | None, typer.Option(help="A source's name; repeat for several.")
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="A recipe to train and evaluate, such as mlp_v1.")
+    ] = None,
+    data: DataOption = DATA,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+    wandb: WandbOption = "auto",
+) -> None:
+    """Run the chain for these sources: download, extract, parse, encode, join, train, evaluate.
+
+    What is already done is not done again. Without --source the training set is joined from the
+    sources that are encoded; without --experiment nothing is trained.
+    """
+    from melee_pipeline import tables
+    from melee_pipeline.pipeline import run_chain
+
+    store = Store(data)
+    result = run_chain(
+        store,
+        source or [],
+        experiment,
+        _progress(),
+        workers=workers,
+        device=device,
+        wandb=wandb,
+    )
+    tables.print_stamps(result.stamps)
+    if not result.anything_new:
+        typer.echo("Nothing to do: everything was up to date.")
+
+
+@sources_app.command("list")
+def sources_list(data: DataOption = DATA) -> None:
+    """List every source of the catalogues, and how far each has come."""
+    from melee_pipeline import tables
+    from melee_pipeline.sources.catalog import load_catalog
+
+    store = Store(data)
+    tables.print_sources(store, load_catalog(store))
+
+
+@sources_app.command("add")
+def sources_add(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and dashes.")],
+    location: Annotated[
+        str, typer.Argument(help="A URL of an archive, a Dropbox link, or a file or folder here.")
+    ],
+    data: DataOption = DATA,
+) -> None:
+    """Add a source of your own to the data root's sources.yaml."""
+    from melee_pipeline.sources.catalog import add_source
+
+    store = Store(data)
+    added = add_source(store, name, location)
+    typer.echo(f"{added.name} ({added.kind}) is in {store.user_catalog}")
+    typer.echo(f"Next: melee-pipeline run --source {added.name}")
+
+
+@app.command()
+def parse(
+    paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
+    out: Annotated[Path, typer.Option(help="Folder for <md5>.parquet and index.parquet.")],
+    workers: WorkersOption = None,
+) -> None:
+    """Parse replays to one Parquet per game and an index of every file met; nothing else needed."""
+    from melee_pipeline import tables
+    from melee_pipeline.replays.collect import parse_paths
+
+    parsed = parse_paths(paths, out, _progress(), workers=workers)
+    tables.print_verdicts(parsed.rows)
+    typer.echo(f"{len(parsed.kept)} games in {out}, index in {out / 'index.parquet'}")
+    if not parsed.kept:
+        raise MeleePipelineError("no game was kept: the table above and index.parquet say why")
+
+
+@app.command()
+def train(
+    experiment: Annotated[str, typer.Argument(help="A recipe's name, such as mlp_v1.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A knob, as name=value; repeat for several.")
+    ] = None,
+    data: DataOption = DATA,
+    device: DeviceOption = "auto",
+    wandb: WandbOption = "auto",
+) -> None:
+    """Train a recipe on the training set; goes on where a cut-off run stopped."""
+    from melee_pipeline import tables
+    from melee_pipeline.training.config import override
+    from melee_pipeline.training.loop import train as train_model
+    from melee_pipeline.training.recipes import recipe
+
+    config = override(recipe(experiment), _knobs(set_ or []))
+    store = Store(data)
+    stamp = train_model(store, config, device=device, wandb=wandb, progress=_progress())
+    tables.print_epochs(store, stamp)
+    typer.echo(f"Checkpoint: {store.root / stamp.facts['run'] / 'best.pt'}")
+    if not stamp.fresh:
+        typer.echo("Nothing to do: this very run was trained before.")
+
+
+def _knobs(settings: list[str]) -> dict[str, str]:
+    pairs = [setting.partition("=") for setting in settings]
+    if bad := [name for name, equals, _ in pairs if not equals]:
+        raise ConfigError(f"--set {bad[0]}: write it as name=value, such as --set lr=3e-4")
+    return {name: value for name, _, value in pairs}
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="best.pt, or the folder of its run.")],
+    data: DataOption = DATA,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure a checkpoint on the validation games, against trivial baselines."""
+    from melee_pipeline import tables
+    from melee_pipeline.evaluation.report import evaluate as evaluate_model
+
+    stamp = evaluate_model(Store(data), checkpoint, device=device, progress=_progress())
+    tables.print_evaluation(stamp)
+
+
+@app.command()
+def lineage(
+    checkpoint: Annotated[Path, typer.Argument(help="best.pt, or the folder of its run.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Walk back from a checkpoint to its games, archives and URLs."""
+    from melee_pipeline import tables
+    from melee_pipeline.lineage import read_lineage
+
+    found = read_lineage(checkpoint)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        tables.print_lineage(found)
+
+
+@app.command()
+def describe(
+    experiment: Annotated[str, typer.Argument(help="A recipe's name, such as mlp_v1.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a recipe's model sees and predicts, and its size."""
+    from melee_pipeline import tables
+    from melee_pipeline.models.world import describe as describe_model
+    from melee_pipeline.training.recipes import recipe
+
+    facts = describe_model(recipe(experiment))
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        tables.print_facts(experiment, facts)
+
+
+def main() -> None:
+    """Run the command line; a foreseen failure is one message on stderr and exit code 1."""
+    try:
+        app()
+    except MeleePipelineError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("stopped; run the same command again to go on", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

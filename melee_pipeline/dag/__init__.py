@@ -1,0 +1,1 @@
+"""The pipeline as Dagster assets: thin, the work is done by the library."""

@@ -1,0 +1,1 @@
+"""The assets: `data.py` by source, `models.py` by experiment."""

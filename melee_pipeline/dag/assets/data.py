@@ -1,0 +1,117 @@
+"""From a source's archive to its tensor shards: four assets, one partition for each source."""
+
+import dagster as dg
+
+from melee_pipeline.dag import metadata as show
+from melee_pipeline.dag.checks import check
+from melee_pipeline.dag.partitions import SOURCES
+from melee_pipeline.dag.progress import LogProgress
+from melee_pipeline.dag.resources import DataRoot
+
+OWNERS = ["team:melee-pipeline"]
+NETWORK = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL)
+
+
+@dg.asset(
+    partitions_def=SOURCES,
+    group_name="replays",
+    kinds={"file"},
+    owners=OWNERS,
+    pool="download",
+    retry_policy=NETWORK,
+    check_specs=[
+        check("replay_archive", "is_an_archive", "The file opens as the archive it claims to be."),
+        check("replay_archive", "announced_size", "It has the size that the server announced."),
+    ],
+)
+def replay_archive(
+    context: dg.AssetExecutionContext, data_root: DataRoot
+) -> dg.MaterializeResult[None]:
+    """The source's archive, downloaded and verified (or a local file or folder, in place).
+
+    Look at `url`, `sha256` and `bytes`: they are where all lineage ends. A finished download is
+    never fetched again; a broken one is resumed.
+    """
+    from melee_pipeline.sources.catalog import find_source
+    from melee_pipeline.sources.download import fetch_archive
+
+    store = data_root.store()
+    stamp = fetch_archive(
+        store, find_source(store, context.partition_key), LogProgress(context.log)
+    )
+    return show.archive(stamp)
+
+
+@dg.asset(
+    partitions_def=SOURCES,
+    deps=[replay_archive],
+    group_name="replays",
+    kinds={"file"},
+    owners=OWNERS,
+    pool="cpu",
+    check_specs=[
+        check("extracted_replays", "has_replays", "At least one replay came out of the archive."),
+        check("extracted_replays", "stays_inside", "No member points outside the folder."),
+    ],
+)
+def extracted_replays(
+    context: dg.AssetExecutionContext, data_root: DataRoot
+) -> dg.MaterializeResult[None]:
+    """The `.slp` files of the archive. What else it held is skipped and counted."""
+    from melee_pipeline.sources.extract import extract_replays
+
+    store = data_root.store()
+    return show.replays(
+        store, extract_replays(store, context.partition_key, LogProgress(context.log))
+    )
+
+
+@dg.asset(
+    partitions_def=SOURCES,
+    deps=[extracted_replays],
+    group_name="games",
+    kinds={"parquet"},
+    owners=OWNERS,
+    pool="cpu",
+    check_specs=[
+        check("parsed_games", "failure_rate", "Fewer than half of the files are unreadable."),
+        check("parsed_games", "schema", "Every table has the columns of the field table."),
+        check("parsed_games", "frames_without_gaps", "Frame ids run from −123 without gaps."),
+    ],
+)
+def parsed_games(
+    context: dg.AssetExecutionContext, data_root: DataRoot
+) -> dg.MaterializeResult[None]:
+    """One Parquet table per game, in game units, and an index with a row for every file met.
+
+    `refused` counts the files that are not games of the data set, by reason; `parsed_now` says
+    how many were read in this run rather than found parsed.
+    """
+    from melee_pipeline.replays.parse import parse_source
+
+    store = data_root.store()
+    stamp = parse_source(store, context.partition_key, LogProgress(context.log))
+    return show.games(store, stamp)
+
+
+@dg.asset(
+    partitions_def=SOURCES,
+    deps=[parsed_games],
+    group_name="tensors",
+    kinds={"pytorch"},
+    owners=OWNERS,
+    pool="cpu",
+    check_specs=[
+        check("encoded_shards", "finite_and_in_range", "Stored numbers are finite and plausible."),
+        check("encoded_shards", "round_trip", "Shards give back the tables, within tolerance."),
+    ],
+)
+def encoded_shards(
+    context: dg.AssetExecutionContext, data_root: DataRoot
+) -> dg.MaterializeResult[None]:
+    """The games, packed for training: memory-mapped shards that every encoding version reads."""
+    from melee_pipeline.tensors.shards import build_shards
+
+    store = data_root.store()
+    stamp = build_shards(store, context.partition_key, LogProgress(context.log))
+    return show.shards(store, stamp)

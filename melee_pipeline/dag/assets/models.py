@@ -1,0 +1,96 @@
+"""The training set of all sources, and one checkpoint and evaluation for each experiment."""
+
+import dagster as dg
+
+from melee_pipeline.dag import metadata as show
+from melee_pipeline.dag.assets.data import OWNERS, encoded_shards
+from melee_pipeline.dag.checks import check
+from melee_pipeline.dag.partitions import EXPERIMENTS
+from melee_pipeline.dag.progress import LogProgress
+from melee_pipeline.dag.resources import DataRoot, Trainer
+
+
+@dg.asset(
+    deps=[encoded_shards],
+    group_name="tensors",
+    kinds={"parquet"},
+    owners=OWNERS,
+    pool="cpu",
+    check_specs=[
+        check("training_set", "no_game_twice", "No game is in the list twice."),
+        check("training_set", "splits_are_apart", "No game is in two splits."),
+    ],
+)
+def training_set(
+    context: dg.AssetExecutionContext, data_root: DataRoot
+) -> dg.MaterializeResult[None]:
+    """The list of games to train on, joined over every encoded source, and their split.
+
+    It waits for no source: those that are not encoded yet are named under `missing_sources`. The
+    `data_fingerprint` is a short hash of the set of games.
+    """
+    from melee_pipeline.tensors.training_set import build_training_set
+
+    store = data_root.store()
+    return show.training_set(store, build_training_set(store, LogProgress(context.log)))
+
+
+@dg.asset(
+    partitions_def=EXPERIMENTS,
+    deps=[training_set],
+    group_name="models",
+    kinds={"pytorch"},
+    owners=OWNERS,
+    pool="gpu",
+    check_specs=[
+        check("checkpoint", "loss_is_finite", "Every epoch's losses are finite."),
+        check("checkpoint", "loads", "best.pt loads and has the parameters it should."),
+    ],
+)
+def checkpoint(
+    context: dg.AssetExecutionContext, data_root: DataRoot, trainer: Trainer
+) -> dg.MaterializeResult[None]:
+    """A trained world model: `best.pt` and `final.pt`, with manifest and lineage beside them.
+
+    A run of the same training set, settings and seed is not trained again; one that was cut off
+    goes on where it stopped.
+    """
+    from melee_pipeline.training.loop import train
+    from melee_pipeline.training.recipes import recipe
+
+    store = data_root.store()
+    stamp = train(
+        store,
+        recipe(context.partition_key),
+        device=trainer.device,
+        wandb=trainer.wandb,
+        progress=LogProgress(context.log),
+    )
+    return show.checkpoint(store, stamp)
+
+
+@dg.asset(
+    partitions_def=EXPERIMENTS,
+    deps=[checkpoint],
+    group_name="models",
+    kinds={"pytorch"},
+    owners=OWNERS,
+    pool="gpu",
+    check_specs=[
+        check(
+            "evaluation",
+            "beats_baselines",
+            "Better than copying the last frame and than constant velocity (a warning).",
+            blocking=False,
+        ),
+    ],
+)
+def evaluation(
+    context: dg.AssetExecutionContext, data_root: DataRoot
+) -> dg.MaterializeResult[None]:
+    """The checkpoint on games it never saw, against trivial baselines, one step and rolled out."""
+    from melee_pipeline.evaluation.report import evaluate
+
+    store = data_root.store()
+    stamp = evaluate(store, context.partition_key, progress=LogProgress(context.log))
+    return show.evaluation(store, stamp)

@@ -1,0 +1,157 @@
+"""Checks on what the assets made: each reads the artefact itself, not the step's own report.
+
+They run inside the step that made the partition, so that a blocking failure stops what lies
+downstream in the same run.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from melee_pipeline.store import Stamp, Store
+
+ROUND_TRIP_GAMES = 20  # games of a source that are compared value by value
+MAX_UNREADABLE = 0.5
+
+
+def check(asset: str, name: str, description: str, *, blocking: bool = True) -> dg.AssetCheckSpec:
+    """The declaration of a check."""
+    return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking)
+
+
+def _result(name: str, problems: Sequence[str], **facts: Any) -> dg.AssetCheckResult:  # noqa: ANN401
+    metadata = {**facts, "problems": len(problems)}
+    if problems:
+        metadata["first_problems"] = "\n".join(problems[:10])
+    return dg.AssetCheckResult(passed=not problems, check_name=name, metadata=metadata)
+
+
+def check_archive(stamp: Stamp) -> list[dg.AssetCheckResult]:
+    """The archive on disk opens, and has the size that was recorded when it arrived."""
+    from melee_pipeline.sources.extract import archive_kind
+
+    path = Path(stamp.facts["file"])
+    if path.is_dir():
+        return [_result("is_an_archive", [], kind="folder"), _result("announced_size", [])]
+    kind = archive_kind(path) if path.exists() else None
+    size = path.stat().st_size if path.exists() else 0
+    announced = stamp.facts["bytes"]
+    wrong = [] if size == announced else [f"{path.name}: {size} bytes, {announced} were announced"]
+    no_kind = [] if kind else [f"{path.name} is neither 7z, zip nor tar"]
+    return [
+        _result("is_an_archive", no_kind, kind=kind or "none"),
+        _result("announced_size", wrong, bytes=size),
+    ]
+
+
+def check_replays(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
+    """Replays are there, and each lies inside the source's folder."""
+    from melee_pipeline.sources.extract import replay_files
+
+    files = replay_files(store, stamp.name)
+    root = Path(stamp.facts["folder"]).resolve()
+    outside = [f.name for f in files if not f.path.resolve().is_relative_to(root)]
+    none = [] if files else ["no replay"]
+    return [
+        _result("has_replays", none, replays=len(files)),
+        _result("stays_inside", outside),
+    ]
+
+
+def check_games(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
+    """Few unreadable files; tables of today's columns; frame ids −123, −122, … in each."""
+    import pyarrow.parquet as pq
+
+    from melee_pipeline.errors import ArtefactError
+    from melee_pipeline.replays.filters import FIRST_FRAME, Reason
+    from melee_pipeline.replays.index import KEPT, read_index
+    from melee_pipeline.replays.parse import check_game
+
+    rows = read_index(store.index(stamp.name))
+    unreadable = sum(row.reason == Reason.UNREADABLE for row in rows)
+    rate = unreadable / max(len(rows), 1)
+    too_many = [f"{unreadable} of {len(rows)} files"] if rate > MAX_UNREADABLE else []
+    schema, gaps = [], []
+    for row in rows:
+        if row.verdict != KEPT:
+            continue
+        path = store.games(stamp.name) / f"{row.md5}.parquet"
+        try:
+            check_game(path)
+        except ArtefactError as error:
+            schema.append(str(error))
+            continue
+        ids = pq.read_table(path, columns=["frame"])["frame"].to_numpy()
+        if ids[0] != FIRST_FRAME or (ids[1:] - ids[:-1] != 1).any() or len(ids) != row.frames:
+            gaps.append(f"{row.md5}: {len(ids)} frames from {ids[0]} to {ids[-1]}")
+    return [
+        _result("failure_rate", too_many, rate=rate),
+        _result("schema", schema),
+        _result("frames_without_gaps", gaps),
+    ]
+
+
+def check_shards(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
+    """Floats are finite; a sample of games comes back as it was parsed."""
+    from melee_pipeline.replays.parse import read_game
+    from melee_pipeline.tensors.encode import round_trip_errors
+    from melee_pipeline.tensors.shards import open_shard
+
+    not_finite, differs, compared = [], [], 0
+    for path in sorted(store.shards(stamp.name).glob("*.safetensors")):
+        shard, first = open_shard(path), 0
+        for name, block in shard.blocks.items():
+            if block.is_floating_point() and not bool(block.isfinite().all()):
+                not_finite.append(f"{path.name}: {name}")
+        for md5, end in zip(shard.md5s, shard.ends.tolist(), strict=True):
+            if compared < ROUND_TRIP_GAMES:
+                rows = {name: block[first:end].numpy() for name, block in shard.blocks.items()}
+                table = read_game(store.games(stamp.name) / f"{md5}.parquet")
+                differs += [f"{md5}: {error}" for error in round_trip_errors(table, rows)]
+                compared += 1
+            first = end
+    return [
+        _result("finite_and_in_range", not_finite),
+        _result("round_trip", differs, games_compared=compared),
+    ]
+
+
+def check_training_set(store: Store) -> list[dg.AssetCheckResult]:
+    """No game twice, and none on both sides of the split, by MD5 and by content."""
+    from melee_pipeline.tensors.training_set import load_training_set
+
+    games = load_training_set(store).games
+    doubles = games.filter(games["md5"].is_duplicated() | games["content"].is_duplicated())
+    splits = games.group_by("content").agg(games["split"].n_unique().alias("splits"))
+    both = splits.filter(splits["splits"] > 1)
+    return [
+        _result("no_game_twice", doubles["md5"].to_list(), games=len(games)),
+        _result("splits_are_apart", both["content"].to_list()),
+    ]
+
+
+def check_checkpoint(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
+    """Losses are finite, and best.pt loads as the model that its config describes."""
+    from melee_pipeline.errors import ArtefactError
+    from melee_pipeline.store import read_json
+    from melee_pipeline.training.checkpoint import load_checkpoint
+
+    run = store.root / stamp.facts["run"]
+    epochs = read_json(run / "manifest.json")["all_epochs"]
+    bad = [f"epoch {i + 1}: {key}" for i, row in enumerate(epochs) for key in _not_finite(row)]
+    problems = []
+    try:
+        load_checkpoint(run / "best.pt")
+    except ArtefactError as error:
+        problems.append(str(error))
+    return [_result("loss_is_finite", bad, epochs=len(epochs)), _result("loads", problems)]
+
+
+def _not_finite(row: Mapping[str, Any]) -> Iterator[str]:
+    import math
+
+    for key, value in row.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            yield key

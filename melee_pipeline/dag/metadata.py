@@ -1,0 +1,189 @@
+"""Stamps to what the UI shows: numbers under stable keys, tables and pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from melee_pipeline.dag import checks, pictures
+from melee_pipeline.store import Stamp, Store, read_json
+
+Row = Mapping[str, Any]
+
+
+def _result(
+    stamp: Stamp,
+    found: Sequence[dg.AssetCheckResult],
+    metadata: Mapping[str, Any],
+) -> dg.MaterializeResult[None]:
+    common = {
+        "made_now": stamp.fresh,
+        "made_at": stamp.made_at,
+        "data_version": stamp.version,
+        "made_from": table([{"input": k, "version": v} for k, v in stamp.inputs.items()]),
+    }
+    return dg.MaterializeResult(
+        metadata={**metadata, **common},
+        data_version=dg.DataVersion(stamp.version),
+        check_results=list(found),
+    )
+
+
+def table(rows: Sequence[Row]) -> dg.MetadataValue[Any]:
+    """Rows of equal keys as a table."""
+    if not rows:
+        return dg.MetadataValue.text("none")
+    records = [
+        dg.TableRecord({k: v if isinstance(v, (int, float, str)) else str(v) for k, v in r.items()})
+        for r in rows
+    ]
+    return dg.MetadataValue.table(records)
+
+
+def archive(stamp: Stamp) -> dg.MaterializeResult[None]:
+    """replay_archive: where it came from."""
+    report = dict(stamp.report)
+    url = str(stamp.facts.get("url") or "")
+    link = dg.MetadataValue.url(url) if url else dg.MetadataValue.path(str(stamp.facts["file"]))
+    numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))}
+    metadata = {**numbers, "url": link, "sha256": stamp.version, "bytes": stamp.facts["bytes"]}
+    return _result(stamp, checks.check_archive(stamp), metadata)
+
+
+def replays(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+    """extracted_replays: what came out and what was skipped."""
+    skipped = stamp.report["skipped"]
+    metadata = {
+        "replays": stamp.report["replays"],
+        "bytes": stamp.report["bytes"],
+        "skipped": table([{"reason": k, "files": v} for k, v in skipped.items()]),
+        "folder": dg.MetadataValue.path(str(stamp.facts["folder"])),
+    }
+    return _result(stamp, checks.check_replays(store, stamp), metadata)
+
+
+def games(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+    """parsed_games: verdicts, characters × stages, lengths."""
+    from melee_pipeline.replays.index import read_index
+    from melee_pipeline.schema.columns import game_schema
+
+    rows = read_index(store.index(stamp.name))
+    refused = stamp.report["refused"]
+    columns = [
+        dg.TableColumn(f.name, str(f.type), (f.metadata or {}).get(b"unit", b"").decode())
+        for f in game_schema()
+    ]
+    metadata = {
+        "dagster/row_count": stamp.report["frames"],
+        "games": stamp.report["games"],
+        "frames": stamp.report["frames"],
+        "files": stamp.report["files"],
+        "parsed_now": stamp.report["parsed_now"] if stamp.fresh else 0,
+        "refused": table([{"reason": k, "files": v} for k, v in refused.items()]),
+        "characters_by_stage": dg.MetadataValue.md(pictures.characters_by_stage(rows)),
+        "lengths": dg.MetadataValue.md(pictures.game_lengths(rows)),
+        "index": dg.MetadataValue.path(str(store.index(stamp.name))),
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+    }
+    return _result(stamp, checks.check_games(store, stamp), metadata)
+
+
+def shards(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+    """encoded_shards: size, ranges, what games record, and which column each field is from."""
+    from melee_pipeline.schema.columns import column_names
+    from melee_pipeline.schema.rows import packed_fields
+
+    report = stamp.report
+    lineage = {
+        field.name: [
+            dg.TableColumnDep(dg.AssetKey("parsed_games"), name) for name in column_names(field)
+        ]
+        for field in packed_fields()
+    }
+    ranges = [
+        {"field": name, "least": low, "greatest": high, "games": report["games_recording"][name]}
+        for name, (low, high) in report["ranges"].items()
+    ]
+    metadata = {
+        "dagster/row_count": report["frames"],
+        "games": report["games"],
+        "frames": report["frames"],
+        "bytes_per_frame": report["bytes_per_frame"],
+        "ranges": table(ranges),
+        "ids_mapped_to_unknown": table(
+            [{"category": k, "values": v} for k, v in report["ids_mapped_to_unknown"].items()]
+        ),
+        "left_out": table([{"md5": k, "why": v} for k, v in report["left_out"].items()]),
+        "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
+    }
+    return _result(stamp, checks.check_shards(store, stamp), metadata)
+
+
+def training_set(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+    """training_set: games per source and split."""
+    report = stamp.report
+    doubles = report["duplicates_left_out"]
+    metadata = {
+        "dagster/row_count": report["games"],
+        "games": report["games"],
+        "frames": report["frames"],
+        "data_fingerprint": stamp.facts["data_fingerprint"],
+        "by_source": table(report["by_source"]),
+        "duplicates_left_out": table([{"source": k, "games": v} for k, v in doubles.items()]),
+        "missing_sources": table([{"source": name} for name in report["missing_sources"]]),
+    }
+    return _result(stamp, checks.check_training_set(store), metadata)
+
+
+def checkpoint(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+    """checkpoint: curves, epochs, and the walk back to archives and URLs."""
+    from melee_pipeline.lineage import read_lineage, sources_of
+
+    run = store.root / str(stamp.facts["run"])
+    manifest = read_json(run / "manifest.json")
+    rows = [
+        {
+            "source": s.source,
+            "games": len(s.md5s),
+            "location": s.location,
+            "sha256": s.sha256,
+            "fetched_at": s.fetched_at,
+            "shards": s.shards[:12],
+        }
+        for s in sources_of(read_lineage(run))
+    ]
+    last = manifest["all_epochs"][-1]
+    numbers = {key: value for key, value in last.items() if isinstance(value, (int, float))}
+    metadata = {
+        **numbers,
+        "data_fingerprint": manifest["data_fingerprint"],
+        "lineage": table(rows),
+        "epochs": table(manifest["all_epochs"]),
+        "curves": dg.MetadataValue.md(pictures.embed(run / "curves.png")),
+        "config": dg.MetadataValue.json(manifest["config"]),
+        "git_commit": str(manifest.get("git_commit")),
+        "run_folder": dg.MetadataValue.path(str(run)),
+        "games": dg.MetadataValue.path(str(run / "manifest.json")),
+    }
+    return _result(stamp, checks.check_checkpoint(store, stamp), metadata)
+
+
+def evaluation(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+    """evaluation: the model against trivial baselines."""
+    folder = store.root / str(stamp.facts["run"])
+    pngs = {
+        Path(name).stem: dg.MetadataValue.md(pictures.embed(folder / name))
+        for name in stamp.facts["pictures"]
+    }
+    beaten = dg.AssetCheckResult(
+        passed=bool(stamp.report["beats_baselines"]),
+        check_name="beats_baselines",
+        severity=dg.AssetCheckSeverity.WARN,
+    )
+    metadata = {
+        **stamp.report["model"],
+        "against_baselines": table(stamp.report["table"]),
+        **pngs,
+    }
+    return _result(stamp, [beaten], metadata)

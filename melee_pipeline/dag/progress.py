@@ -1,0 +1,36 @@
+"""Progress of long work as lines in a run's log."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class LogProgress:
+    """The library's Progress, written to a Dagster log: a line at the end, and some on the way."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+
+    @contextmanager
+    def task(self, label: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+        """Progress of one task; the callable says how many units were done just now."""
+        done, started = 0, time.monotonic()
+        last = started
+
+        def advance(count: int) -> None:
+            nonlocal done, last
+            done += count
+            now = time.monotonic()
+            if now - last >= SECONDS_BETWEEN_LINES:
+                last = now
+                self._log.info(f"{label}: {done:,}{_of(total)} {unit}, {now - started:.0f} s")
+
+        yield advance
+        self._log.info(f"{label}: {done:,} {unit} in {time.monotonic() - started:.1f} s")
+
+
+def _of(total: int | None) -> str:
+    return f" of {total:,}" if total else ""

@@ -1,0 +1,76 @@
+"""The chain without Dagster: the same steps, one after another, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from melee_pipeline.progress import Progress
+from melee_pipeline.store import Stamp, Store
+
+if TYPE_CHECKING:
+    from melee_pipeline.sources.catalog import Source
+
+
+@dataclass(slots=True)
+class ChainResult:
+    """What every step left, in order."""
+
+    stamps: list[Stamp] = field(default_factory=list)
+
+    @property
+    def anything_new(self) -> bool:
+        """Whether any step had something to do."""
+        return any(stamp.fresh for stamp in self.stamps)
+
+
+def source_steps(
+    store: Store, source: Source, progress: Progress, workers: int | None = None
+) -> list[Callable[[], Stamp]]:
+    """The four steps of a source, in order."""
+    from melee_pipeline.replays.parse import parse_source
+    from melee_pipeline.sources.download import fetch_archive
+    from melee_pipeline.sources.extract import extract_replays
+    from melee_pipeline.tensors.shards import build_shards
+
+    return [
+        lambda: fetch_archive(store, source, progress),
+        lambda: extract_replays(store, source.name, progress),
+        lambda: parse_source(store, source.name, progress, workers=workers),
+        lambda: build_shards(store, source.name, progress),
+    ]
+
+
+def run_chain(
+    store: Store,
+    sources: Sequence[str],
+    experiment: str | None,
+    progress: Progress,
+    *,
+    workers: int | None = None,
+    device: str = "auto",
+    wandb: str = "auto",
+) -> ChainResult:
+    """Bring these sources, the training set and an experiment up to date.
+
+    Unknown names are refused before anything is done. Without an experiment the chain ends with
+    the training set.
+    """
+    from melee_pipeline.evaluation.report import evaluate
+    from melee_pipeline.sources.catalog import find_source
+    from melee_pipeline.tensors.training_set import build_training_set
+    from melee_pipeline.training.loop import train
+    from melee_pipeline.training.recipes import recipe
+
+    found = [find_source(store, name) for name in sources]
+    config = recipe(experiment) if experiment else None
+    result = ChainResult()
+    for source in found:
+        for step in source_steps(store, source, progress, workers):
+            result.stamps.append(step())
+    result.stamps.append(build_training_set(store, progress))
+    if config is not None:
+        result.stamps.append(train(store, config, device=device, wandb=wandb, progress=progress))
+        result.stamps.append(evaluate(store, config.name, progress=progress))
+    return result

@@ -1,0 +1,49 @@
+"""Replays wherever a user has them: single files, folders, archives."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from melee_pipeline.errors import ReplayError
+from melee_pipeline.progress import Progress
+from melee_pipeline.replays.filters import Filters
+from melee_pipeline.replays.parse import Parsed, parse_files
+from melee_pipeline.sources.extract import ReplayFile, extract_archive, folder_replays, is_replay
+
+
+def parse_paths(
+    paths: Sequence[Path],
+    out: Path,
+    progress: Progress,
+    *,
+    filters: Filters | None = None,
+    workers: int | None = None,
+) -> Parsed:
+    """Parse files, folders and archives to `out`. Archives are unpacked to a temporary folder.
+
+    Raises ReplayError when a path does not exist or holds no replay.
+    """
+    if missing := [path for path in paths if not path.exists()]:
+        raise ReplayError(f"{missing[0]} does not exist")
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        files: list[ReplayFile] = []
+        for path in paths:
+            found = _replays_at(path, out, progress, stack)
+            if not found:
+                raise ReplayError(f"{path} holds no .slp file")
+            files += found
+        return parse_files(files, out, progress, filters=filters, workers=workers)
+
+
+def _replays_at(path: Path, out: Path, progress: Progress, stack: ExitStack) -> list[ReplayFile]:
+    if path.is_dir():
+        return [ReplayFile(f.path, f"{path.name}/{f.name}") for f in folder_replays(path)]
+    if is_replay(path.name):
+        return [ReplayFile(path, path.name)]
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".extracted-", dir=out)))
+    extract_archive(path, folder, progress)
+    return [ReplayFile(f.path, f"{path.name}/{f.name}") for f in folder_replays(folder)]
