@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,27 @@ from melee_pipeline.models.fields import Prediction
 from melee_pipeline.schema.encoding import Encoding, Slot
 from melee_pipeline.schema.field import Predict
 from melee_pipeline.tensors.decode import Decoded, Decoder
+
+
+class PredictedSlots(nn.Module):
+    """Which of a player's slots an encoding predicts, as places in `Decoded`'s last axes."""
+
+    delta: Tensor  # (D,) int64, in Encoding.continuous
+    value: Tensor  # (N,) int64, in Encoding.binary
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        deltas = encoding.predicted(Predict.DELTA)
+        values = encoding.predicted(Predict.VALUE)
+        self.register_buffer("delta", places(deltas, encoding.continuous), persistent=False)
+        self.register_buffer("value", places(values, encoding.binary), persistent=False)
+        self.classes = tuple(slot.name for slot in encoding.predicted(Predict.CLASS))
+
+
+def places(some: tuple[Slot, ...], among: tuple[Slot, ...]) -> Tensor:
+    """Where slots stand among others, (len(some),) int64."""
+    names = [slot.name for slot in among]
+    return torch.tensor([names.index(slot.name) for slot in some], dtype=torch.int64)
 
 
 class WorldModel(nn.Module, ABC):
@@ -27,6 +47,7 @@ class WorldModel(nn.Module, ABC):
         self.encoding = encoding
         self.context = context
         self.decoder = Decoder(encoding)
+        self.slots = PredictedSlots(encoding)
 
     @property
     @abstractmethod
@@ -38,34 +59,10 @@ class WorldModel(nn.Module, ABC):
         """`frames`: context + 1 of them. Predicts the last S; each model has its own S ≥ 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class PredictedSlots:
-    """Which of a player's slots an encoding predicts, as places in `Decoded`'s last axes."""
-
-    delta: tuple[int, ...]  # in Encoding.continuous
-    value: tuple[int, ...]  # in Encoding.binary
-    classes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, encoding: Encoding) -> PredictedSlots:
-        """Read off the encoding."""
-        deltas = encoding.predicted(Predict.DELTA)
-        values = encoding.predicted(Predict.VALUE)
-        return cls(
-            places(deltas, encoding.continuous),
-            places(values, encoding.binary),
-            tuple(slot.name for slot in encoding.predicted(Predict.CLASS)),
-        )
-
-
-def places(some: tuple[Slot, ...], among: tuple[Slot, ...]) -> tuple[int, ...]:
-    """Where slots stand among others."""
-    names = [slot.name for slot in among]
-    return tuple(names.index(slot.name) for slot in some)
-
-
 @torch.no_grad()
-def advance(encoding: Encoding, last: Decoded, prediction: Prediction, control: Tensor) -> Decoded:
+def advance(
+    slots: PredictedSlots, last: Decoded, prediction: Prediction, control: Tensor
+) -> Decoded:
     """The frame that follows `last`, as predicted.
 
     `last`: one frame, (B, 1, …); `prediction`: of the frame after it, S = 1; `control`: that
@@ -73,12 +70,10 @@ def advance(encoding: Encoding, last: Decoded, prediction: Prediction, control: 
     that the encoding does not predict (v2's velocities, state_age, hitlag, stocks, character) keep
     their last value, and so does what the frame shares.
     """
-    slots = PredictedSlots.of(encoding)
-    continuous, binary, category = last.continuous.clone(), last.binary.clone(), dict(last.category)
-    continuous[..., list(slots.delta)] += prediction.delta
-    binary[..., list(slots.value)] = (prediction.value > 0).float()
-    for name in slots.classes:
-        category[name] = prediction.classes[name].argmax(-1)
+    continuous = last.continuous.index_add(-1, slots.delta, prediction.delta)
+    binary = last.binary.index_copy(-1, slots.value, (prediction.value > 0).float())
+    likeliest = {name: prediction.classes[name].argmax(-1) for name in slots.classes}
+    category = last.category | likeliest
     return Decoded(continuous, binary, control, category, last.shared, last.available)
 
 

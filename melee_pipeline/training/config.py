@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from melee_pipeline.errors import ConfigError
 from melee_pipeline.models.config import MODEL_CONFIGS, ModelConfig
 from melee_pipeline.schema.encoding import encoding, hash_of
 from melee_pipeline.schema.field import Predict
+
+T = TypeVar("T")
 
 MANY_GAMES = 2_000  # from here on the default batch is twice as large
 CONTINUOUS, BINARY = "continuous", "binary"  # parts of the loss beside one for each class
@@ -108,7 +110,7 @@ def _values_of(config: TrainConfig, knob: str) -> list[Any]:
     return list(value) if isinstance(value, tuple) else [] if value is None else [value]
 
 
-def _make[T](kind: type[T], data: Mapping[str, Any]) -> T:
+def _make(kind: type[T], data: Mapping[str, Any]) -> T:
     hints = get_type_hints(kind)
     names = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(data) - set(names)):

@@ -36,8 +36,8 @@ def targets_of(slots: PredictedSlots, frames: Decoded, steps: int) -> Targets:
     """The truth for the last `steps` frames of windows (B, T, …)."""
     truth, before = frames.frames(-steps), frames.frames(-steps - 1, -1)
     return Targets(
-        (truth.continuous - before.continuous)[..., list(slots.delta)],
-        truth.binary[..., list(slots.value)],
+        (truth.continuous - before.continuous).index_select(-1, slots.delta),
+        truth.binary.index_select(-1, slots.value),
         {name: truth.category[name] for name in slots.classes},
         {name: before.category[name] for name in slots.classes},
         frames.available,
