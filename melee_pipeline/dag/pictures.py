@@ -29,10 +29,10 @@ def characters_by_stage(rows: Sequence[IndexRow]) -> str:
     """How often each character was played on each stage, as a heat map."""
     from matplotlib.figure import Figure
 
-    from melee_pipeline.schema.vocab import external_character_name, stage_name
+    from melee_pipeline.schema.vocab import external_name, stage_name
 
     counts = Counter(
-        (external_character_name(player.character), stage_name(int(row.stage or 0)))
+        (external_name(player.character), stage_name(int(row.stage or 0)))
         for row in rows
         if row.verdict == KEPT
         for player in row.players

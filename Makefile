@@ -1,0 +1,57 @@
+# Every target makes the environment first, if it is not there or is out of date.
+#   make demo   the whole chain on sample games, in a few minutes
+#   make test   the tests
+#   make dev    the Dagster UI on the same data root
+#   make lint   ruff and mypy
+#   make docs   docs/fields.md from the field table
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export MELEE_DATA ?= $(CURDIR)/data
+export DAGSTER_HOME ?= $(CURDIR)
+export MELEE_DAGSTER_STORAGE ?= $(CURDIR)/.dagster
+# Nothing leaves this machine unless a key says so.
+export DAGSTER_DISABLE_TELEMETRY = 1
+
+PORT ?= 3000
+
+.PHONY: demo test dev lint docs clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 demo" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $(READY)
+
+demo: $(READY)
+	@mkdir -p $(MELEE_DAGSTER_STORAGE)
+	$(BIN)/python -m melee_pipeline.dag.demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+dev: $(READY)
+	@mkdir -p $(MELEE_DAGSTER_STORAGE)
+	$(BIN)/python -m melee_pipeline.dag.demo --prepare
+	$(BIN)/dagster dev --workspace workspace.yaml --port $(PORT)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/python -m melee_pipeline.schema.docs > docs/fields.md.new
+	@mv docs/fields.md.new docs/fields.md
+
+clean:
+	rm -rf $(VENV) data .dagster
