@@ -1,0 +1,1 @@
+"""Where replays come from: the catalogue, downloads, and what is inside archives."""

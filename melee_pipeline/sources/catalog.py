@@ -1,0 +1,133 @@
+"""The catalogue: the package's sources, and the user's own in the data root."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from melee_pipeline.errors import CatalogError
+from melee_pipeline.store import Store, atomic_file
+
+Kind = Literal["http", "dropbox", "google_drive", "local", "manual"]
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+
+class Source(BaseModel):
+    """One place that replays come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Kind
+    location: str | None = None  # URL, Google Drive file id, or path
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # when it is announced
+    replays: int | None = None  # roughly how many it holds
+    note: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where an http or dropbox source is fetched from.
+
+        A Dropbox share link shows a page unless it is asked for the file with dl=1.
+        """
+        assert self.location is not None, self.name
+        if self.kind != "dropbox":
+            return self.location
+        parts = urlsplit(self.location)
+        query = [(key, value) for key, value in parse_qsl(parts.query) if key != "dl"]
+        return urlunsplit(parts._replace(query=urlencode([*query, ("dl", "1")])))
+
+
+def load_catalog(store: Store) -> dict[str, Source]:
+    """All sources by name; the user's entries come before the package's of the same name.
+
+    Raises CatalogError naming the file and the entry that is not valid.
+    """
+    packaged = files("melee_pipeline.sources") / "catalog.yaml"
+    found = _entries(packaged.read_text(), "the package's catalog.yaml")
+    if store.user_catalog.exists():
+        found |= _entries(store.user_catalog.read_text(), str(store.user_catalog))
+    return found
+
+
+def _entries(text: str, where: str) -> dict[str, Source]:
+    try:
+        data = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise CatalogError(f"{where} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise CatalogError(f"{where}: expected `name: {{kind: …, location: …}}` entries")
+    return {str(name): _source(str(name), entry, where) for name, entry in data.items()}
+
+
+def _source(name: str, entry: Any, where: str) -> Source:  # noqa: ANN401 - straight from YAML
+    if not _NAME.fullmatch(name):
+        raise CatalogError(
+            f"{where}: source {name!r}: a name is 1 to 64 lower-case letters, digits and dashes"
+        )
+    try:
+        return Source(**{"name": name, **(entry or {})})
+    except (ValidationError, TypeError) as error:
+        problem = error.errors()[0] if isinstance(error, ValidationError) else None
+        detail = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" if problem else error
+        raise CatalogError(f"{where}: source {name}: {detail}") from error
+
+
+def find_source(store: Store, name: str) -> Source:
+    """The source called `name`. Raises CatalogError with the nearest names."""
+    catalog = load_catalog(store)
+    if name in catalog:
+        return catalog[name]
+    near = get_close_matches(name, catalog, n=3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise CatalogError(
+        f"no source is called {name!r}; {hint}`melee-pipeline sources list` shows all, "
+        "`melee-pipeline sources add NAME LOCATION` adds one"
+    )
+
+
+def add_source(store: Store, name: str, location: str) -> Source:
+    """Add a source to the user's catalogue; its kind is read off the location.
+
+    Raises CatalogError when the name is taken by another location or the path does not exist.
+    Adding the same source again changes nothing.
+    """
+    kind, location = _classify(location)
+    source = _source(name, {"kind": kind, "location": location}, "sources add")
+    old = load_catalog(store).get(name)
+    if old is not None and old.location == location:
+        return old
+    if old is not None and old.location is not None:
+        raise CatalogError(
+            f"source {name} exists already, at {old.location}; choose another name, or edit "
+            f"{store.user_catalog}"
+        )
+    own = yaml.safe_load(store.user_catalog.read_text()) if store.user_catalog.exists() else None
+    entries = {**(own or {}), name: {"kind": kind, "location": location}}
+    with atomic_file(store.user_catalog) as temporary:
+        temporary.write_text(yaml.safe_dump(entries, allow_unicode=True, sort_keys=False))
+    return source
+
+
+def _classify(location: str) -> tuple[Kind, str]:
+    parts = urlsplit(location)
+    if parts.scheme in ("http", "https"):
+        host = parts.hostname or ""
+        if host == "dropbox.com" or host.endswith(".dropbox.com"):
+            return "dropbox", location
+        if host == "drive.google.com":
+            return "google_drive", location
+        if host in ("1drv.ms", "onedrive.live.com"):
+            return "manual", location
+        return "http", location
+    path = Path(location).expanduser().resolve()
+    if not path.exists():
+        raise CatalogError(f"{location} is neither a URL nor a file or folder on this machine")
+    return "local", str(path)
