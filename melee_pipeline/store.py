@@ -106,6 +106,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_md5(path: Path) -> str:
+    """Hex MD5 of a file's bytes: the name by which the community knows a replay."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """What a step made, and from what.

@@ -30,7 +30,7 @@ from melee_pipeline.replays.index import (
 from melee_pipeline.replays.read import Replay, read_replay
 from melee_pipeline.schema.columns import columns_hash
 from melee_pipeline.sources.extract import ReplayFile, replay_files
-from melee_pipeline.store import GAMES, REPLAYS, Stamp, Store, atomic_file, file_sha256
+from melee_pipeline.store import GAMES, REPLAYS, Stamp, Store, atomic_file, file_md5, file_sha256
 
 PARSER_VERSION = "1"  # raise it when the same replay would give another table or verdict
 _CONTENT = ("x", "y", "action_state", "percent", "main_stick_x", "main_stick_y", "buttons")
@@ -103,17 +103,15 @@ def parse_files(
 
 def _parse_one(job: _Job) -> tuple[IndexRow | None, str]:
     """A row, and the MD5 if nothing had to be read: of a known refusal only the MD5."""
-    raw = job.file.path.read_bytes()
-    md5 = hashlib.md5(raw, usedforsecurity=False).hexdigest()
+    md5, size = file_md5(job.file.path), job.file.path.stat().st_size
     if md5 in job.refused:
         return None, md5
     target = job.out / f"{md5}.parquet"
     if (row := _made_before(target, job)) is not None:
         return row, md5
-    base = IndexRow(md5, job.file.name, len(raw), REFUSED, None, None, job.parser)
-    if not raw:
+    base = IndexRow(md5, job.file.name, size, REFUSED, None, None, job.parser)
+    if not size:
         return replace(base, reason=Reason.EMPTY.value, detail="0 bytes"), ""
-    del raw  # peppi reads the file itself; a worker holds one replay at a time
     try:
         replay = read_replay(job.file.path)
     except ReplayError as error:
@@ -169,7 +167,9 @@ def _content(replay: Replay, table: pa.Table) -> str:
 
 
 def _write_game(path: Path, table: pa.Table, row: IndexRow) -> IndexRow:
-    header = {"kind": "game", "columns": columns_hash(), "row": asdict(row)}
+    # Without the file's name: two copies of a game must give the same bytes, and names are private.
+    anonymous = replace(row, name="")
+    header = {"kind": "game", "columns": columns_hash(), "row": asdict(anonymous)}
     metadata = {"melee_pipeline": json.dumps(header, sort_keys=True)}
     with atomic_file(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
