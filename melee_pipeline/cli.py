@@ -204,7 +204,7 @@ def describe(
     from melee_pipeline.models.world import describe as describe_model
     from melee_pipeline.training.recipes import recipe
 
-    facts = describe_model(recipe(experiment))
+    facts = describe_model(recipe(experiment).model)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:

@@ -37,6 +37,12 @@ _TELLING = {  # the numbers of each step's report that fit a line
     EVALUATION: ("beats_baselines",),
 }
 
+_MEASURED = [
+    f"{split}{name}"
+    for split in ("", "validation_")
+    for name in ("loss", "action_accuracy", "action_change_accuracy", "position_mae", "damage_mae")
+]
+
 
 def _print(table: Table) -> None:
     Console().print(table)
@@ -95,16 +101,24 @@ def print_verdicts(rows: Sequence[IndexRow]) -> None:
 
 
 def print_epochs(store: Store, stamp: Stamp) -> None:
-    """The table of a run's epochs."""
+    """The table of a run's epochs: loss and measures, of training and of validation."""
     epochs = read_json(store.root / stamp.facts["run"] / "manifest.json")["all_epochs"]
-    columns = list(epochs[-1])
-    _print(simple(stamp.name, columns, [[row.get(c) for c in columns] for row in epochs]))
+    columns = ["epoch", *(c for c in _MEASURED if epochs[-1].get(c) is not None), "seconds"]
+    names = [c.replace("validation_", "val ").replace("_", " ") for c in columns]
+    _print(
+        simple(f"{stamp.name}: epochs", names, [[row.get(c) for c in columns] for row in epochs])
+    )
 
 
 def print_evaluation(stamp: Stamp) -> None:
-    """Metrics of a model against the baselines."""
-    rows: list[dict[str, Any]] = list(stamp.report["table"])
-    _print(simple(f"{stamp.name}, validation games", list(rows[0]), [r.values() for r in rows]))
+    """Measures of a model against the baselines."""
+    report = stamp.report
+    rows: list[dict[str, object]] = list(report["table"])
+    names = [name.replace("_", " ") for name in rows[0]]
+    title = f"{stamp.name} on {report['games']} {report['split']} game(s)"
+    _print(simple(title, names, [list(row.values()) for row in rows]))
+    if lost := report["lost_to_baselines"]:
+        Console().print(f"Not better than every baseline in: {', '.join(lost)}")
 
 
 def print_lineage(lineage: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ def _result(
     found: Sequence[dg.AssetCheckResult],
     metadata: Mapping[str, Any],
 ) -> dg.MaterializeResult[None]:
-    common = {
+    common: dict[str, Any] = {
         "made_now": stamp.fresh,
         "made_at": stamp.made_at,
         "data_version": stamp.version,

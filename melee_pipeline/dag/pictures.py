@@ -51,7 +51,7 @@ def characters_by_stage(rows: Sequence[IndexRow]) -> str:
     for y, line in enumerate(grid):
         for x, count in enumerate(line):
             if count:
-                axes.text(x, y, count, ha="center", va="center", color=_ink(count, top))
+                axes.text(x, y, str(count), ha="center", va="center", color=_ink(count, top))
     axes.set_title("players by character and stage")
     return _draw(figure)
 

@@ -168,15 +168,12 @@ def load_training_set(store: Store) -> TrainingSet:
     return TrainingSet(pl.read_parquet(store.training_set), stamp)
 
 
-def open_games(
-    store: Store, training_set: TrainingSet, split: Split, max_games: int | None = None
-) -> OpenGames:
-    """The games of a split, memory-mapped."""
+def open_games(store: Store, games: pl.DataFrame) -> OpenGames:
+    """Games of a training set (some of its rows), memory-mapped, in the order given."""
     import torch
 
     from melee_pipeline.tensors.windows import OpenGames
 
-    games = training_set.split(split, max_games)
     names = games["shard"].unique(maintain_order=True).to_list()
     shards = [open_shard(_existing(store.root / name)) for name in names]
     opened = dict(zip(names, shards, strict=True))

@@ -8,6 +8,7 @@ from melee_pipeline.dag.checks import check
 from melee_pipeline.dag.partitions import EXPERIMENTS
 from melee_pipeline.dag.progress import LogProgress
 from melee_pipeline.dag.resources import DataRoot, Trainer
+from melee_pipeline.store import CHECKPOINT
 
 
 @dg.asset(
@@ -86,11 +87,14 @@ def checkpoint(
     ],
 )
 def evaluation(
-    context: dg.AssetExecutionContext, data_root: DataRoot
+    context: dg.AssetExecutionContext, data_root: DataRoot, trainer: Trainer
 ) -> dg.MaterializeResult[None]:
     """The checkpoint on games it never saw, against trivial baselines, one step and rolled out."""
     from melee_pipeline.evaluation.report import evaluate
 
     store = data_root.store()
-    stamp = evaluate(store, context.partition_key, progress=LogProgress(context.log))
+    name = context.partition_key
+    trained = store.need(CHECKPOINT, name, f"--experiment {name}")
+    run = store.root / trained.facts["run"]
+    stamp = evaluate(store, run, device=trainer.device, progress=LogProgress(context.log))
     return show.evaluation(store, stamp)

@@ -1,0 +1,193 @@
+"""What simulated games are made of: stages, characters and moves, as approximate figures.
+
+Units are the game's: game units, frames, game units a frame, per cent. Stage edges, blast zones,
+surface ids and entry points, animation ids and the characters' movement are close to the game's
+own (SSBM Data Sheet; surface, entry and animation ids as replays record them). Moves are
+simplified: one box each, the same for all characters but for power and reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from melee_pipeline.schema.actions import ActionState as A
+from melee_pipeline.schema.vocab import ExternalCharacter, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A level line to stand on. `id` is what `post.ground` holds."""
+
+    id: int
+    left: float
+    right: float
+    y: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """A stage. The first surface is the floor; through the others one can drop."""
+
+    surfaces: tuple[Surface, ...]
+    side: float  # beyond ± this, and beyond top and bottom, a fighter is dead
+    top: float
+    bottom: float
+    entries: tuple[tuple[float, float], tuple[float, float]]  # left and right
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """How a character moves, how heavy it is, how hard and how far it hits."""
+
+    walk: float
+    dash: float
+    run: float
+    friction: float
+    squat: int  # frames of KNEE_BEND
+    hop: float  # upward speed of a full jump
+    short_hop: float
+    second_jump: float
+    gravity: float
+    fall: float
+    fast_fall: float
+    air: float  # greatest self-made speed in the air
+    drift: float  # its change a frame
+    weight: float
+    power: float
+    reach: float
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An attack: it hits from age `first` to `last`, inside a box before and above the feet.
+
+    `id` is what `post.last_attack_landed` holds; `lag` is the landing of an aerial, in frames.
+    """
+
+    id: int
+    damage: float
+    first: int
+    last: int
+    total: int
+    angle: float
+    base: float
+    growth: float
+    x: tuple[float, float]
+    y: tuple[float, float]
+    lag: int = 0
+
+
+def _platforms(*at: tuple[int, float, float, float]) -> tuple[Surface, ...]:
+    return tuple(Surface(*one) for one in at)
+
+
+ARENAS: dict[int, Arena] = {
+    Stage.FOUNTAIN_OF_DREAMS: Arena(
+        (Surface(5, -63.35, 63.35), *_platforms((2, -14.25, 14.25, 42.75))),
+        198.75, 202.5, -146.25, ((-41.25, 21.0), (41.25, 27.0)),
+    ),
+    Stage.POKEMON_STADIUM: Arena(
+        (
+            Surface(34, -87.75, 87.75),
+            *_platforms((35, -55.0, -25.0, 25.0), (36, 25.0, 55.0, 25.0)),
+        ),
+        230.0, 180.0, -111.0, ((-40.0, 32.0), (40.0, 32.0)),
+    ),
+    Stage.YOSHIS_STORY: Arena(
+        (
+            Surface(3, -56.0, 56.0),
+            *_platforms(
+                (1, -59.5, -28.0, 23.45), (4, -15.75, 15.75, 42.0), (5, 28.0, 59.5, 23.45)
+            ),
+        ),
+        175.7, 168.0, -91.0, ((-42.0, 26.6), (42.0, 28.0)),
+    ),
+    Stage.DREAM_LAND: Arena(
+        (
+            Surface(4, -77.27, 77.27),
+            *_platforms(
+                (0, -61.4, -31.7, 30.14), (2, -19.0, 19.0, 51.42), (1, 31.7, 63.1, 30.24)
+            ),
+        ),
+        255.0, 250.0, -123.0, ((-46.6, 37.2), (47.4, 37.3)),
+    ),
+    Stage.BATTLEFIELD: Arena(
+        (
+            Surface(1, -68.4, 68.4),
+            *_platforms((2, -57.6, -20.0, 27.2), (3, -18.8, 18.8, 54.4), (4, 20.0, 57.6, 27.2)),
+        ),
+        224.0, 200.0, -108.8, ((-38.8, 35.2), (38.8, 35.2)),
+    ),
+    Stage.FINAL_DESTINATION: Arena(
+        (Surface(1, -85.57, 85.57),), 246.0, 188.0, -140.0, ((-60.0, 10.0), (60.0, 10.0))
+    ),
+}  # fmt: skip
+
+# walk, dash, run, friction, squat, jumps (full, short, second), gravity, fall, fast fall, air
+# speed, drift, weight, power, reach
+BODIES: dict[int, Body] = {
+    ExternalCharacter.FOX: Body(
+        1.6, 1.9, 2.2, 0.08, 3, 3.68, 2.1, 4.4, 0.23, 2.8, 3.4, 0.83, 0.08, 75, 0.97, 0.95
+    ),
+    ExternalCharacter.FALCO: Body(
+        1.4, 1.9, 1.5, 0.08, 5, 4.1, 1.9, 3.8, 0.17, 3.1, 3.5, 0.83, 0.07, 80, 1.03, 0.95
+    ),
+    ExternalCharacter.MARTH: Body(
+        1.6, 1.5, 1.8, 0.06, 4, 2.4, 1.5, 2.1, 0.085, 2.2, 2.5, 0.9, 0.05, 87, 1.06, 1.3
+    ),
+    ExternalCharacter.CAPTAIN_FALCON: Body(
+        0.85, 2.0, 2.3, 0.08, 4, 3.1, 1.9, 2.8, 0.13, 2.9, 3.5, 1.12, 0.06, 104, 1.13, 1.05
+    ),
+    ExternalCharacter.SHEIK: Body(
+        1.2, 1.7, 1.8, 0.08, 3, 2.8, 2.1, 2.8, 0.12, 2.13, 3.0, 0.8, 0.06, 90, 1.0, 1.1
+    ),
+}
+
+_FRONT, _ROUND, _BACK = (0.0, 15.0), (-12.0, 12.0), (-15.0, 2.0)
+_LEVEL, _ABOVE, _BELOW = (-6.0, 14.0), (2.0, 24.0), (-14.0, 6.0)
+MOVES: dict[int, Move] = {
+    A.ATTACK_11: Move(2, 4.0, 2, 4, 17, 70, 5, 50, _FRONT, _LEVEL),
+    A.ATTACK_12: Move(3, 4.5, 2, 4, 20, 65, 10, 60, _FRONT, _LEVEL),
+    A.ATTACK_DASH: Move(6, 9.0, 5, 12, 36, 60, 35, 80, _FRONT, _LEVEL),
+    A.ATTACK_S_3_S: Move(7, 9.5, 5, 8, 27, 40, 15, 100, (0.0, 18.0), _LEVEL),
+    A.ATTACK_HI_3: Move(8, 9.0, 5, 11, 23, 95, 26, 120, (-8.0, 12.0), _ABOVE),
+    A.ATTACK_LW_3: Move(9, 9.5, 6, 8, 28, 75, 25, 110, (0.0, 17.0), (-8.0, 8.0)),
+    A.ATTACK_S_4_S: Move(10, 16.0, 12, 17, 44, 42, 25, 100, (0.0, 20.0), _LEVEL),
+    A.ATTACK_HI_4: Move(11, 17.0, 8, 15, 42, 83, 30, 105, (-10.0, 12.0), _ABOVE),
+    A.ATTACK_LW_4: Move(12, 14.5, 6, 10, 46, 28, 20, 85, (-16.0, 16.0), (-8.0, 8.0)),
+    A.ATTACK_AIR_N: Move(13, 11.5, 4, 22, 40, 45, 12, 100, _ROUND, (-10.0, 14.0), 15),
+    A.ATTACK_AIR_F: Move(14, 10.0, 7, 14, 42, 45, 20, 95, (0.0, 17.0), (-8.0, 14.0), 20),
+    A.ATTACK_AIR_B: Move(15, 13.5, 5, 12, 39, 40, 18, 105, _BACK, (-8.0, 12.0), 20),
+    A.ATTACK_AIR_HI: Move(16, 12.0, 7, 14, 38, 82, 24, 105, (-10.0, 10.0), _ABOVE, 18),
+    A.ATTACK_AIR_LW: Move(17, 11.0, 6, 20, 44, 285, 20, 80, (-8.0, 8.0), _BELOW, 18),
+}
+AERIAL_LANDINGS: dict[int, A] = {
+    A.ATTACK_AIR_N: A.LANDING_AIR_N,
+    A.ATTACK_AIR_F: A.LANDING_AIR_F,
+    A.ATTACK_AIR_B: A.LANDING_AIR_B,
+    A.ATTACK_AIR_HI: A.LANDING_AIR_HI,
+    A.ATTACK_AIR_LW: A.LANDING_AIR_LW,
+}
+LANDING_LAG: dict[int, int] = {
+    landing: MOVES[aerial].lag for aerial, landing in AERIAL_LANDINGS.items()
+}
+
+NO_ANIMATION = 0xFFFFFFFF
+# The animation of an action, where it has one.
+ANIMATIONS: dict[int, int] = {
+    A.REBIRTH: 2, A.REBIRTH_WAIT: 2, A.WAIT: 2, A.WALK_SLOW: 7, A.WALK_MIDDLE: 8, A.WALK_FAST: 9,
+    A.TURN: 10, A.TURN_RUN: 11, A.DASH: 12, A.RUN: 13, A.RUN_BRAKE: 14, A.KNEE_BEND: 15,
+    A.JUMP_F: 16, A.JUMP_B: 17, A.JUMP_AERIAL_F: 18, A.JUMP_AERIAL_B: 19, A.FALL: 20,
+    A.FALL_AERIAL: 23, A.DAMAGE_FALL: 29, A.SQUAT: 30, A.SQUAT_WAIT: 31, A.SQUAT_RV: 34,
+    A.LANDING: 35, A.GUARD_OFF: 39, A.GUARD_SET_OFF: 40, A.ATTACK_11: 46, A.ATTACK_12: 47,
+    A.ATTACK_DASH: 52, A.ATTACK_S_3_S: 55, A.ATTACK_HI_3: 58, A.ATTACK_LW_3: 59,
+    A.ATTACK_S_4_S: 62, A.ATTACK_HI_4: 66, A.ATTACK_LW_4: 67, A.ATTACK_AIR_N: 68,
+    A.ATTACK_AIR_F: 69, A.ATTACK_AIR_B: 70, A.ATTACK_AIR_HI: 71, A.ATTACK_AIR_LW: 72,
+    A.LANDING_AIR_N: 73, A.LANDING_AIR_F: 74, A.LANDING_AIR_B: 75, A.LANDING_AIR_HI: 76,
+    A.LANDING_AIR_LW: 77, A.DAMAGE_HI_1: 165, A.DAMAGE_HI_2: 166, A.DAMAGE_HI_3: 167,
+    A.DAMAGE_N_1: 168, A.DAMAGE_N_2: 169, A.DAMAGE_N_3: 170, A.DAMAGE_LW_1: 171,
+    A.DAMAGE_LW_2: 172, A.DAMAGE_LW_3: 173, A.DAMAGE_AIR_1: 174, A.DAMAGE_AIR_2: 175,
+    A.DAMAGE_AIR_3: 176, A.DAMAGE_FLY_HI: 177, A.DAMAGE_FLY_N: 178, A.DAMAGE_FLY_LW: 179,
+    A.DAMAGE_FLY_TOP: 180, A.DOWN_BOUND_U: 183, A.DOWN_WAIT_U: 184, A.DOWN_STAND_U: 186,
+    A.PASS: 209, A.ENTRY_START: 238,
+}  # fmt: skip
