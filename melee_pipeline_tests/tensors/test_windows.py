@@ -163,7 +163,7 @@ def test_games_without_enough_frames_are_named_in_the_error() -> None:
 
 def test_blocks_alone_make_games(built_store: Store) -> None:
     """from_blocks lays games one after another, as a shard does."""
-    games = open_games(built_store, load_training_set(built_store), "train")
+    games = open_games(built_store, load_training_set(built_store).split("train"))
     lengths = games.lengths.tolist()
     rows = [
         games.gather(torch.tensor([game]), torch.arange(length)[None])
