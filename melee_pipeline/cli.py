@@ -208,7 +208,7 @@ def describe(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
-        tables.print_facts(experiment, facts)
+        tables.print_description(experiment, facts)
 
 
 def main() -> None:

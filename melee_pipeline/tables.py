@@ -37,11 +37,13 @@ _TELLING = {  # the numbers of each step's report that fit a line
     EVALUATION: ("beats_baselines",),
 }
 
-_MEASURED = [
-    f"{split}{name}"
-    for split in ("", "validation_")
-    for name in ("loss", "action_accuracy", "action_change_accuracy", "position_mae", "damage_mae")
-]
+_SHORT = {  # what people compare, under names that let a table fit 80 columns
+    "loss": "loss",
+    "action_accuracy": "action acc",
+    "action_change_accuracy": "change acc",
+    "position_mae": "pos MAE",
+    "damage_mae": "dmg MAE",
+}
 
 
 def _print(table: Table) -> None:
@@ -67,6 +69,12 @@ def simple(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]])
     for line in lines:
         table.add_row(*(cell(value) for value in line))
     return table
+
+
+def _print_rows(
+    title: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, object]]
+) -> None:
+    _print(simple(title, list(columns.values()), [[row.get(c) for c in columns] for row in rows]))
 
 
 def print_stamps(stamps: Sequence[Stamp]) -> None:
@@ -103,20 +111,18 @@ def print_verdicts(rows: Sequence[IndexRow]) -> None:
 def print_epochs(store: Store, stamp: Stamp) -> None:
     """The table of a run's epochs: loss and measures, of training and of validation."""
     epochs = read_json(store.root / stamp.facts["run"] / "manifest.json")["all_epochs"]
-    columns = ["epoch", *(c for c in _MEASURED if epochs[-1].get(c) is not None), "seconds"]
-    names = [c.replace("validation_", "val ").replace("_", " ") for c in columns]
-    _print(
-        simple(f"{stamp.name}: epochs", names, [[row.get(c) for c in columns] for row in epochs])
-    )
+    columns = {"epoch": "epoch", **_SHORT}
+    columns |= {f"validation_{key}": f"val {name}" for key, name in _SHORT.items()}
+    columns = {key: name for key, name in columns.items() if epochs[-1].get(key) is not None}
+    _print_rows(f"{stamp.name}: epochs", columns, epochs)
 
 
 def print_evaluation(stamp: Stamp) -> None:
     """Measures of a model against the baselines."""
     report = stamp.report
-    rows: list[dict[str, object]] = list(report["table"])
-    names = [name.replace("_", " ") for name in rows[0]]
+    columns = {"model": "model", **_SHORT, "rollout_error": "rollout"}
     title = f"{stamp.name} on {report['games']} {report['split']} game(s)"
-    _print(simple(title, names, [list(row.values()) for row in rows]))
+    _print_rows(title, columns, report["table"])
     if lost := report["lost_to_baselines"]:
         Console().print(f"Not better than every baseline in: {', '.join(lost)}")
 
@@ -138,6 +144,8 @@ def print_lineage(lineage: Mapping[str, Any]) -> None:
     )
 
 
-def print_facts(title: str, facts: Mapping[str, Any]) -> None:
-    """Names and values."""
-    _print(simple(title, ("", ""), facts.items()))
+def print_description(name: str, facts: Mapping[str, Any]) -> None:
+    """What a model sees and predicts, and its layers."""
+    layers = [(one["name"], str(one["shape"]), one["parameters"]) for one in facts["layers"]]
+    _print(simple(name, ("", ""), [(k, v) for k, v in facts.items() if k != "layers"]))
+    _print(simple("Parameters", ("layer", "shape", "parameters"), layers))

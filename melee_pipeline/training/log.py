@@ -40,9 +40,8 @@ class Silent:
 class WandbLog:
     """Tells Weights & Biases."""
 
-    def __init__(self, run: Any) -> None:  # noqa: ANN401 - wandb's Run
-        self._run = run
-        self.url: str | None = run.url
+    def __init__(self, run: Any, url: str | None) -> None:  # noqa: ANN401 - wandb's Run
+        self._run, self.url = run, url
 
     def epoch(self, numbers: Mapping[str, float | int | None]) -> None:
         """One step of the run, numbered by the epoch."""
@@ -97,6 +96,6 @@ def open_log(mode: str, folder: Path, name: str, config: Mapping[str, Any]) -> I
         yield Silent()
         return
     try:
-        yield WandbLog(run)
+        yield WandbLog(run, run.url if resolved == "online" else None)
     finally:
         run.finish()
