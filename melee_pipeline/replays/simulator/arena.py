@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from melee_pipeline.schema.actions import ActionState as A
+from melee_pipeline.schema.actions import ActionState as Act
 from melee_pipeline.schema.vocab import ExternalCharacter, Stage
 
 
@@ -146,27 +146,27 @@ BODIES: dict[int, Body] = {
 _FRONT, _ROUND, _BACK = (0.0, 15.0), (-12.0, 12.0), (-15.0, 2.0)
 _LEVEL, _ABOVE, _BELOW = (-6.0, 14.0), (2.0, 24.0), (-14.0, 6.0)
 MOVES: dict[int, Move] = {
-    A.ATTACK_11: Move(2, 4.0, 2, 4, 17, 70, 5, 50, _FRONT, _LEVEL),
-    A.ATTACK_12: Move(3, 4.5, 2, 4, 20, 65, 10, 60, _FRONT, _LEVEL),
-    A.ATTACK_DASH: Move(6, 9.0, 5, 12, 36, 60, 35, 80, _FRONT, _LEVEL),
-    A.ATTACK_S_3_S: Move(7, 9.5, 5, 8, 27, 40, 15, 100, (0.0, 18.0), _LEVEL),
-    A.ATTACK_HI_3: Move(8, 9.0, 5, 11, 23, 95, 26, 120, (-8.0, 12.0), _ABOVE),
-    A.ATTACK_LW_3: Move(9, 9.5, 6, 8, 28, 75, 25, 110, (0.0, 17.0), (-8.0, 8.0)),
-    A.ATTACK_S_4_S: Move(10, 16.0, 12, 17, 44, 42, 25, 100, (0.0, 20.0), _LEVEL),
-    A.ATTACK_HI_4: Move(11, 17.0, 8, 15, 42, 83, 30, 105, (-10.0, 12.0), _ABOVE),
-    A.ATTACK_LW_4: Move(12, 14.5, 6, 10, 46, 28, 20, 85, (-16.0, 16.0), (-8.0, 8.0)),
-    A.ATTACK_AIR_N: Move(13, 11.5, 4, 22, 40, 45, 12, 100, _ROUND, (-10.0, 14.0), 15),
-    A.ATTACK_AIR_F: Move(14, 10.0, 7, 14, 42, 45, 20, 95, (0.0, 17.0), (-8.0, 14.0), 20),
-    A.ATTACK_AIR_B: Move(15, 13.5, 5, 12, 39, 40, 18, 105, _BACK, (-8.0, 12.0), 20),
-    A.ATTACK_AIR_HI: Move(16, 12.0, 7, 14, 38, 82, 24, 105, (-10.0, 10.0), _ABOVE, 18),
-    A.ATTACK_AIR_LW: Move(17, 11.0, 6, 20, 44, 285, 20, 80, (-8.0, 8.0), _BELOW, 18),
+    Act.ATTACK_11: Move(2, 4.0, 2, 4, 17, 70, 5, 50, _FRONT, _LEVEL),
+    Act.ATTACK_12: Move(3, 4.5, 2, 4, 20, 65, 10, 60, _FRONT, _LEVEL),
+    Act.ATTACK_DASH: Move(6, 9.0, 5, 12, 36, 60, 35, 80, _FRONT, _LEVEL),
+    Act.ATTACK_S_3_S: Move(7, 9.5, 5, 8, 27, 40, 15, 100, (0.0, 18.0), _LEVEL),
+    Act.ATTACK_HI_3: Move(8, 9.0, 5, 11, 23, 95, 26, 120, (-8.0, 12.0), _ABOVE),
+    Act.ATTACK_LW_3: Move(9, 9.5, 6, 8, 28, 75, 25, 110, (0.0, 17.0), (-8.0, 8.0)),
+    Act.ATTACK_S_4_S: Move(10, 16.0, 12, 17, 44, 42, 25, 100, (0.0, 20.0), _LEVEL),
+    Act.ATTACK_HI_4: Move(11, 17.0, 8, 15, 42, 83, 30, 105, (-10.0, 12.0), _ABOVE),
+    Act.ATTACK_LW_4: Move(12, 14.5, 6, 10, 46, 28, 20, 85, (-16.0, 16.0), (-8.0, 8.0)),
+    Act.ATTACK_AIR_N: Move(13, 11.5, 4, 22, 40, 45, 12, 100, _ROUND, (-10.0, 14.0), 15),
+    Act.ATTACK_AIR_F: Move(14, 10.0, 7, 14, 42, 45, 20, 95, (0.0, 17.0), (-8.0, 14.0), 20),
+    Act.ATTACK_AIR_B: Move(15, 13.5, 5, 12, 39, 40, 18, 105, _BACK, (-8.0, 12.0), 20),
+    Act.ATTACK_AIR_HI: Move(16, 12.0, 7, 14, 38, 82, 24, 105, (-10.0, 10.0), _ABOVE, 18),
+    Act.ATTACK_AIR_LW: Move(17, 11.0, 6, 20, 44, 285, 20, 80, (-8.0, 8.0), _BELOW, 18),
 }
-AERIAL_LANDINGS: dict[int, A] = {
-    A.ATTACK_AIR_N: A.LANDING_AIR_N,
-    A.ATTACK_AIR_F: A.LANDING_AIR_F,
-    A.ATTACK_AIR_B: A.LANDING_AIR_B,
-    A.ATTACK_AIR_HI: A.LANDING_AIR_HI,
-    A.ATTACK_AIR_LW: A.LANDING_AIR_LW,
+AERIAL_LANDINGS: dict[int, Act] = {
+    Act.ATTACK_AIR_N: Act.LANDING_AIR_N,
+    Act.ATTACK_AIR_F: Act.LANDING_AIR_F,
+    Act.ATTACK_AIR_B: Act.LANDING_AIR_B,
+    Act.ATTACK_AIR_HI: Act.LANDING_AIR_HI,
+    Act.ATTACK_AIR_LW: Act.LANDING_AIR_LW,
 }
 LANDING_LAG: dict[int, int] = {
     landing: MOVES[aerial].lag for aerial, landing in AERIAL_LANDINGS.items()
@@ -175,19 +175,19 @@ LANDING_LAG: dict[int, int] = {
 NO_ANIMATION = 0xFFFFFFFF
 # The animation of an action, where it has one.
 ANIMATIONS: dict[int, int] = {
-    A.REBIRTH: 2, A.REBIRTH_WAIT: 2, A.WAIT: 2, A.WALK_SLOW: 7, A.WALK_MIDDLE: 8, A.WALK_FAST: 9,
-    A.TURN: 10, A.TURN_RUN: 11, A.DASH: 12, A.RUN: 13, A.RUN_BRAKE: 14, A.KNEE_BEND: 15,
-    A.JUMP_F: 16, A.JUMP_B: 17, A.JUMP_AERIAL_F: 18, A.JUMP_AERIAL_B: 19, A.FALL: 20,
-    A.FALL_AERIAL: 23, A.DAMAGE_FALL: 29, A.SQUAT: 30, A.SQUAT_WAIT: 31, A.SQUAT_RV: 34,
-    A.LANDING: 35, A.GUARD_OFF: 39, A.GUARD_SET_OFF: 40, A.ATTACK_11: 46, A.ATTACK_12: 47,
-    A.ATTACK_DASH: 52, A.ATTACK_S_3_S: 55, A.ATTACK_HI_3: 58, A.ATTACK_LW_3: 59,
-    A.ATTACK_S_4_S: 62, A.ATTACK_HI_4: 66, A.ATTACK_LW_4: 67, A.ATTACK_AIR_N: 68,
-    A.ATTACK_AIR_F: 69, A.ATTACK_AIR_B: 70, A.ATTACK_AIR_HI: 71, A.ATTACK_AIR_LW: 72,
-    A.LANDING_AIR_N: 73, A.LANDING_AIR_F: 74, A.LANDING_AIR_B: 75, A.LANDING_AIR_HI: 76,
-    A.LANDING_AIR_LW: 77, A.DAMAGE_HI_1: 165, A.DAMAGE_HI_2: 166, A.DAMAGE_HI_3: 167,
-    A.DAMAGE_N_1: 168, A.DAMAGE_N_2: 169, A.DAMAGE_N_3: 170, A.DAMAGE_LW_1: 171,
-    A.DAMAGE_LW_2: 172, A.DAMAGE_LW_3: 173, A.DAMAGE_AIR_1: 174, A.DAMAGE_AIR_2: 175,
-    A.DAMAGE_AIR_3: 176, A.DAMAGE_FLY_HI: 177, A.DAMAGE_FLY_N: 178, A.DAMAGE_FLY_LW: 179,
-    A.DAMAGE_FLY_TOP: 180, A.DOWN_BOUND_U: 183, A.DOWN_WAIT_U: 184, A.DOWN_STAND_U: 186,
-    A.PASS: 209, A.ENTRY_START: 238,
+    Act.REBIRTH: 2, Act.REBIRTH_WAIT: 2, Act.WAIT: 2, Act.WALK_SLOW: 7, Act.WALK_MIDDLE: 8,
+    Act.WALK_FAST: 9, Act.TURN: 10, Act.TURN_RUN: 11, Act.DASH: 12, Act.RUN: 13, Act.RUN_BRAKE: 14,
+    Act.KNEE_BEND: 15, Act.JUMP_F: 16, Act.JUMP_B: 17, Act.JUMP_AERIAL_F: 18, Act.JUMP_AERIAL_B: 19,
+    Act.FALL: 20, Act.FALL_AERIAL: 23, Act.DAMAGE_FALL: 29, Act.SQUAT: 30, Act.SQUAT_WAIT: 31,
+    Act.SQUAT_RV: 34, Act.LANDING: 35, Act.GUARD_OFF: 39, Act.GUARD_SET_OFF: 40, Act.ATTACK_11: 46,
+    Act.ATTACK_12: 47, Act.ATTACK_DASH: 52, Act.ATTACK_S_3_S: 55, Act.ATTACK_HI_3: 58,
+    Act.ATTACK_LW_3: 59, Act.ATTACK_S_4_S: 62, Act.ATTACK_HI_4: 66, Act.ATTACK_LW_4: 67,
+    Act.ATTACK_AIR_N: 68, Act.ATTACK_AIR_F: 69, Act.ATTACK_AIR_B: 70, Act.ATTACK_AIR_HI: 71,
+    Act.ATTACK_AIR_LW: 72, Act.LANDING_AIR_N: 73, Act.LANDING_AIR_F: 74, Act.LANDING_AIR_B: 75,
+    Act.LANDING_AIR_HI: 76, Act.LANDING_AIR_LW: 77, Act.DAMAGE_HI_1: 165, Act.DAMAGE_HI_2: 166,
+    Act.DAMAGE_HI_3: 167, Act.DAMAGE_N_1: 168, Act.DAMAGE_N_2: 169, Act.DAMAGE_N_3: 170,
+    Act.DAMAGE_LW_1: 171, Act.DAMAGE_LW_2: 172, Act.DAMAGE_LW_3: 173, Act.DAMAGE_AIR_1: 174,
+    Act.DAMAGE_AIR_2: 175, Act.DAMAGE_AIR_3: 176, Act.DAMAGE_FLY_HI: 177, Act.DAMAGE_FLY_N: 178,
+    Act.DAMAGE_FLY_LW: 179, Act.DAMAGE_FLY_TOP: 180, Act.DOWN_BOUND_U: 183, Act.DOWN_WAIT_U: 184,
+    Act.DOWN_STAND_U: 186, Act.PASS: 209, Act.ENTRY_START: 238,
 }  # fmt: skip
