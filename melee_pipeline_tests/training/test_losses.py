@@ -37,12 +37,12 @@ def parts_by_loop(prediction: Prediction, targets: Targets) -> tuple[list[float]
                     sums[0] += error**2 * there[name]
                     counts[0] += there[name]
                 for k, name in enumerate(VALUES):
-                    likely = torch.sigmoid(prediction.value[at][k].double())
+                    likely = torch.sigmoid(prediction.value[at][k].detach().double())
                     right = likely if targets.value[at][k] == 1 else 1 - likely
                     sums[1] += -float(torch.log(right)) * there[name]
                     counts[1] += there[name]
                 for i, name in enumerate(CLASSES, 2):
-                    shares = torch.softmax(prediction.classes[name][at].double(), 0)
+                    shares = torch.softmax(prediction.classes[name][at].detach().double(), 0)
                     true = int(targets.classes[name][at])
                     sums[i] += -float(torch.log(shares[true])) * there[name]
                     counts[i] += there[name]
