@@ -39,7 +39,7 @@ class TrainConfig:
     model: ModelConfig
     epochs: int = 20
     batch_size: int | None = None  # windows a step; None: 256, and 512 from 2,000 games on
-    lr: float = 1e-3  # of AdamW, annealed to 0 along a half cosine, step by step
+    lr: float = 1e-3  # of AdamW, annealed towards 0 along a half cosine, epoch by epoch
     weight_decay: float = 1e-5
     loss_weights: dict[str, float] = field(default_factory=_weights)  # see loss_parts
     grad_clip: float | None = None  # largest norm of the gradient; None: as it comes

@@ -43,7 +43,6 @@ class Trainer:
         self.config, self.folder, self.device = config, folder, device
         self.windows, self.validation = windows, validation
         self.batch_size = config.batch(len(windows.games))
-        self.steps = -(-len(windows) // self.batch_size)  # of an epoch
         self.epochs: list[Epoch] = []
         self._begun: dict[str, Any] | None = None  # an epoch that was cut off
         self._saved_at = time.monotonic()
@@ -55,7 +54,7 @@ class Trainer:
         self.optimizer = AdamW(
             self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay
         )
-        self.schedule = CosineAnnealingLR(self.optimizer, T_max=self.steps * config.epochs)
+        self.schedule = CosineAnnealingLR(self.optimizer, T_max=config.epochs)
         if folder.resume.exists():
             self._restore()
 
@@ -90,6 +89,7 @@ class Trainer:
             "seconds": round(seconds, 3),
             "samples_per_second": round(len(self.windows) / seconds, 1),
         }
+        self.schedule.step()
         self.epochs.append(row)
         return row
 
@@ -104,7 +104,6 @@ class Trainer:
         if self.config.grad_clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         self.optimizer.step()
-        self.schedule.step()
 
     def _tally(self, where: str) -> Tally:
         return Tally(self.objective, self.measures, where)
