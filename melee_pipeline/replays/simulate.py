@@ -43,7 +43,7 @@ _RECORDINGS: tuple[tuple[Version, int], ...] = (
     ((3, 13, 0), 12),
     ((3, 9, 0), 0),
 )
-_LENGTHS = range(2000, 5001)  # frames of a game in an archive
+_TIMER, _SHORTEST = 80, 2000  # seconds at most, and frames at least, of a game in an archive
 _FOLDER = "Sample games"
 
 
@@ -55,8 +55,9 @@ def simulate_game(
     characters: tuple[int, int] | None = None,
     stage: int | None = None,
     ports: tuple[int, int] | None = None,
+    timer: int = 480,
 ) -> Game:
-    """Play a game to its end: the last stock or the time limit.
+    """Play a game to its end: the last stock, or the time limit of `timer` seconds.
 
     Characters and stage (external ids) and ports follow from the seed unless given. After
     `frames` frames, if the game goes on, the player of the lower port leaves it. Raises
@@ -75,8 +76,9 @@ def simulate_game(
             zip(ports, characters, _NAMES, strict=True)
         )
     )
-    start = GameStart(players, stage, version, random_seed=int(rng.integers(1 << 32)))
-    time = start.timer * 60 - FIRST_FRAME
+    seed_of_game = int(rng.integers(1 << 32))
+    start = GameStart(players, stage, version, timer=timer, random_seed=seed_of_game)
+    time = timer * 60 - FIRST_FRAME
     tape = play(rng, start, min(frames or time, time))
     seeds = _random_seeds(start.random_seed, len(tape.states))
     return Game(
@@ -131,8 +133,8 @@ def sample_games() -> Iterator[tuple[str, bytes]]:
     made = 0
     for seed in count():
         version, rollbacks = _RECORDINGS[made % len(_RECORDINGS)]
-        game = simulate_game(seed, version=version, frames=_LENGTHS.stop)
-        if len(game.frames) not in _LENGTHS:
+        game = simulate_game(seed, version=version, timer=_TIMER)
+        if len(game.frames) < _SHORTEST:
             continue
         rng = np.random.default_rng(seed)
         last = int(game.frames[-1])

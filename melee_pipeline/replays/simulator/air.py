@@ -26,6 +26,7 @@ _ENTRY_START, _ENTRY_END = 29, 30
 _DEAD, _REBIRTH, _ON_REBIRTH = 60, 60, 300  # frames
 _REBIRTH_AT, _REBIRTH_FROM = 80.0, 136.0  # height of the rebirth platform, and where it starts
 _JUMP_ENDS = 40  # frames after which a jump is a fall
+_SLIPS = HURT | {Act.DASH, Act.RUN, Act.DOWN_BOUND_U, Act.GUARD_SET_OFF}
 _TOO_EARLY = 4  # frames of an aerial that can land without its lag
 
 
@@ -192,10 +193,14 @@ def _land(turn: Turn, surface: Surface) -> None:
 
 
 def _stay(turn: Turn) -> None:
-    """A fighter on the ground falls where its surface ends."""
+    """At the end of its surface a fighter stops, unless it runs or is pushed: then it falls."""
     fighter = turn.fighter
     surface = next(one for one in turn.arena.surfaces if one.id == fighter.ground)
     if surface.left <= fighter.x <= surface.right:
+        return
+    if fighter.state not in _SLIPS:
+        fighter.x = min(max(fighter.x, surface.left), surface.right)
+        fighter.ground_x = fighter.air_x = 0.0
         return
     fighter.airborne, fighter.jumps, fighter.ground_x = 1, 1, 0.0
     if fighter.state in HURT:

@@ -143,23 +143,23 @@ BODIES: dict[int, Body] = {
     ),
 }
 
-_FRONT, _ROUND, _BACK = (0.0, 15.0), (-12.0, 12.0), (-15.0, 2.0)
-_LEVEL, _ABOVE, _BELOW = (-6.0, 14.0), (2.0, 24.0), (-14.0, 6.0)
+_FRONT, _ROUND, _BACK = (-4.0, 19.0), (-15.0, 15.0), (-19.0, 4.0)
+_LEVEL, _ABOVE, _BELOW = (-10.0, 18.0), (0.0, 28.0), (-18.0, 8.0)
 MOVES: dict[int, Move] = {
-    Act.ATTACK_11: Move(2, 4.0, 2, 4, 17, 70, 5, 50, _FRONT, _LEVEL),
-    Act.ATTACK_12: Move(3, 4.5, 2, 4, 20, 65, 10, 60, _FRONT, _LEVEL),
-    Act.ATTACK_DASH: Move(6, 9.0, 5, 12, 36, 60, 35, 80, _FRONT, _LEVEL),
-    Act.ATTACK_S_3_S: Move(7, 9.5, 5, 8, 27, 40, 15, 100, (0.0, 18.0), _LEVEL),
-    Act.ATTACK_HI_3: Move(8, 9.0, 5, 11, 23, 95, 26, 120, (-8.0, 12.0), _ABOVE),
-    Act.ATTACK_LW_3: Move(9, 9.5, 6, 8, 28, 75, 25, 110, (0.0, 17.0), (-8.0, 8.0)),
-    Act.ATTACK_S_4_S: Move(10, 16.0, 12, 17, 44, 42, 25, 100, (0.0, 20.0), _LEVEL),
-    Act.ATTACK_HI_4: Move(11, 17.0, 8, 15, 42, 83, 30, 105, (-10.0, 12.0), _ABOVE),
-    Act.ATTACK_LW_4: Move(12, 14.5, 6, 10, 46, 28, 20, 85, (-16.0, 16.0), (-8.0, 8.0)),
-    Act.ATTACK_AIR_N: Move(13, 11.5, 4, 22, 40, 45, 12, 100, _ROUND, (-10.0, 14.0), 15),
-    Act.ATTACK_AIR_F: Move(14, 10.0, 7, 14, 42, 45, 20, 95, (0.0, 17.0), (-8.0, 14.0), 20),
-    Act.ATTACK_AIR_B: Move(15, 13.5, 5, 12, 39, 40, 18, 105, _BACK, (-8.0, 12.0), 20),
-    Act.ATTACK_AIR_HI: Move(16, 12.0, 7, 14, 38, 82, 24, 105, (-10.0, 10.0), _ABOVE, 18),
-    Act.ATTACK_AIR_LW: Move(17, 11.0, 6, 20, 44, 285, 20, 80, (-8.0, 8.0), _BELOW, 18),
+    Act.ATTACK_11: Move(2, 5.0, 2, 4, 17, 70, 5, 60, _FRONT, _LEVEL),
+    Act.ATTACK_12: Move(3, 6.0, 2, 4, 20, 65, 10, 70, _FRONT, _LEVEL),
+    Act.ATTACK_DASH: Move(6, 11.0, 5, 14, 36, 60, 35, 110, _FRONT, _LEVEL),
+    Act.ATTACK_S_3_S: Move(7, 11.5, 5, 9, 27, 40, 15, 125, (-2.0, 22.0), _LEVEL),
+    Act.ATTACK_HI_3: Move(8, 11.0, 5, 12, 23, 95, 26, 145, _ROUND, _ABOVE),
+    Act.ATTACK_LW_3: Move(9, 11.5, 6, 9, 28, 75, 25, 130, (-2.0, 21.0), _BELOW),
+    Act.ATTACK_S_4_S: Move(10, 19.0, 12, 17, 42, 42, 25, 125, (-2.0, 26.0), _LEVEL),
+    Act.ATTACK_HI_4: Move(11, 18.0, 8, 15, 40, 83, 30, 130, _ROUND, _ABOVE),
+    Act.ATTACK_LW_4: Move(12, 16.0, 6, 11, 44, 28, 20, 115, (-20.0, 20.0), _BELOW),
+    Act.ATTACK_AIR_N: Move(13, 13.0, 4, 22, 40, 45, 15, 125, _ROUND, _LEVEL, 15),
+    Act.ATTACK_AIR_F: Move(14, 13.0, 7, 14, 42, 45, 20, 125, _FRONT, _LEVEL, 20),
+    Act.ATTACK_AIR_B: Move(15, 15.5, 5, 12, 39, 40, 20, 130, _BACK, _LEVEL, 20),
+    Act.ATTACK_AIR_HI: Move(16, 14.0, 7, 14, 38, 82, 25, 125, _ROUND, _ABOVE, 18),
+    Act.ATTACK_AIR_LW: Move(17, 13.5, 6, 20, 44, 285, 20, 110, (-12.0, 12.0), _BELOW, 18),
 }
 AERIAL_LANDINGS: dict[int, Act] = {
     Act.ATTACK_AIR_N: Act.LANDING_AIR_N,

@@ -39,19 +39,29 @@ class Pilot:
     def __init__(self, rng: np.random.Generator, body: Body, arena: Arena) -> None:
         self._rng, self._body, self._arena = rng, body, arena
         self._plan: deque[Controls] = deque()
-        self._hurt = False
+        self._alarmed = False
         self._me = self._foe = Fighter(0.0, 0.0, 1.0)
 
     def controls(self, me: Fighter, foe: Fighter) -> Controls:
-        """The inputs for the next frame. Being hit ends a plan."""
-        hurt = me.state in HURT
-        if hurt and not self._hurt:
+        """The inputs for the next frame. A hit, or nothing below, ends a plan."""
+        alarmed = me.state in HURT or self._outside(me) or self._slips(me)
+        if alarmed and not self._alarmed:
             self._plan.clear()
-        self._hurt = hurt
+        self._alarmed = alarmed
         if not self._plan:
             self._me, self._foe = me, foe
             self._plan.extend(self._think())
         return self._plan.popleft()
+
+    def _outside(self, fighter: Fighter) -> bool:
+        floor = self._arena.surfaces[0]
+        return fighter.y < -1 or not floor.left <= fighter.x <= floor.right
+
+    def _slips(self, me: Fighter) -> bool:
+        """Whether the fighter is about to run off the stage."""
+        if me.state not in (Act.DASH, Act.RUN) or me.x * me.direction < 0:
+            return False
+        return abs(me.x) + 8 * abs(me.ground_x) > self._arena.surfaces[0].right
 
     # --- what the hands can do
 
@@ -72,10 +82,6 @@ class Pilot:
     def _hold(self, frames: int, x: float = 0.0, y: float = 0.0, pressed: int = 0) -> Plan:
         return [Controls(*self._stick(x, y), pressed=pressed)] * frames
 
-    def _smash(self, x: float, y: float) -> Plan:
-        cx, cy = self._stick(x, y)
-        return [Controls(cx=cx, cy=cy)] * self._frames(2, 4) + [REST] * self._frames(10, 30)
-
     def _shield(self, frames: int, x: float = 0.0) -> Plan:
         """A trigger down to its click, or lightly."""
         depth = TRIGGER if self._chance(0.8) else self._frames(50, 130)
@@ -84,6 +90,15 @@ class Pilot:
         if self._chance(0.5):
             return [Controls(*stick, left=depth, pressed=BUTTON_L * click)] * frames
         return [Controls(*stick, right=depth, pressed=BUTTON_R * click)] * frames
+
+    def _aim(self, side: float, far: float) -> tuple[float, float]:
+        """Mostly to where the other one is; to a side, up, down or nowhere."""
+        above = self._foe.y - self._me.y
+        if self._chance(0.3):
+            above = self._rng.random() * 40 - 20
+        if abs(above) > 8:
+            return 0.0, far if above > 0 else -far
+        return (side * far, 0.0) if self._chance(0.7) else (0.0, 0.0)
 
     def _jump(self, full: bool, x: float) -> Plan:
         button = BUTTON_X if self._chance(0.6) else BUTTON_Y
@@ -96,15 +111,16 @@ class Pilot:
         if self._chance(0.1):
             attack = self._hold(2, x, 0, BUTTON_Z)
         elif self._chance(0.4):
-            towards = ((x, 0), (-x, 0), (0, 1), (0, -1))[self._frames(0, 3)]
-            cx, cy = self._stick(*towards)
+            cx, cy = self._stick(*self._aim(x, 1.0) if self._chance(0.6) else (-x, 0))
             attack = [Controls(*self._stick(x), cx, cy)] * 3
         else:
-            y = (0.0, 0.0, 0.9, -0.9)[self._frames(0, 3)]
-            attack = self._hold(2, 0 if y else x, y, BUTTON_A)
+            ahead, y = ((x, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.9), (0.0, -0.9))[
+                self._frames(0, 4)
+            ]
+            attack = self._hold(2, ahead, y, BUTTON_A)
         down = self._hold(2, 0, -1) if self._chance(0.5) else []
-        end = self._shield(self._frames(3, 14), x) if self._chance(0.6) else self._hold(8, x)
-        return attack + self._hold(self._frames(3, 12), x) + down + self._hold(4, x) + end
+        end = self._shield(self._frames(8, 22), x) if self._chance(0.7) else self._hold(8, x)
+        return attack + self._hold(self._frames(3, 10), x) + down + end
 
     # --- what the head makes of it
 
@@ -118,10 +134,14 @@ class Pilot:
             return self._hold(self._frames(3, 8), -me.x, self._rng.random() * 2 - 0.7)
         if me.state in (Act.DOWN_BOUND_U, Act.DOWN_WAIT_U):
             return [REST] * self._frames(1, 12) + self._hold(2, 0, 1)
-        if me.airborne:
-            return self._in_the_air()
+        return self._in_the_air() if me.airborne else self._on_the_ground()
+
+    def _on_the_ground(self) -> Plan:
+        me, foe = self._me, self._foe
+        if self._slips(me):
+            return self._hold(self._frames(4, 12), -1.0 if me.x > 0 else 1.0)
         away = abs(foe.x - me.x)
-        if foe.state in AWAY:
+        if foe.state in AWAY or self._outside(foe):
             choices = self._WAITING
         elif away > 45 or abs(foe.y - me.y) > 45:
             choices = self._FAR
@@ -133,8 +153,7 @@ class Pilot:
 
     def _in_the_air(self) -> Plan:
         me, foe = self._me, self._foe
-        floor = self._arena.surfaces[0]
-        if not floor.left < me.x < floor.right:  # back to the stage, with the jump that is left
+        if self._outside(me):  # back to the stage, with the jump that is left
             home = -1.0 if me.x > 0 else 1.0
             if me.jumps and (me.y < 5 or me.self_y < -2) and self._chance(0.9):
                 return self._hold(1, home) + self._hold(6, home, 0, BUTTON_X)
@@ -151,9 +170,13 @@ class Pilot:
     def _dash(self, side: float) -> Plan:
         return [REST, *self._hold(self._frames(5, 24), side)]
 
-    def _dash_attack(self, side: float) -> Plan:
-        run = self._dash(side)
-        return run + self._hold(3, side, 0, BUTTON_A) + [REST] * self._frames(10, 30)
+    def _rush(self, side: float) -> Plan:
+        """Run up to the other one and strike."""
+        gap = abs(self._foe.x - self._me.x) - 14
+        run = [REST, *self._hold(int(min(40, max(3, gap / self._body.dash))), side)]
+        if self._chance(0.4):
+            return run + self._hold(3, side, 0, BUTTON_A) + [REST] * self._frames(4, 24)
+        return run + (self._strong(side) if self._chance(0.5) else self._hop(side))
 
     def _dash_jump(self, side: float) -> Plan:
         return self._dash(side) + self._hop(side)
@@ -188,23 +211,25 @@ class Pilot:
         return self._hold(self._frames(5, 25), 0.2 * side, -1)
 
     def _guard(self, side: float) -> Plan:
-        return self._shield(self._frames(5, 30), 0.3 * side) + [REST] * self._frames(2, 16)
+        return self._shield(self._frames(5, 30), 0.3 * side) + [REST] * self._frames(1, 8)
 
     def _jab(self, side: float) -> Plan:
         jab = self._hold(2, 0, 0, BUTTON_A)
         return jab + [REST] * 6 + jab * self._chance(0.6) + [REST] * self._frames(8, 20)
 
     def _tilt(self, side: float) -> Plan:
-        x, y = ((0.6 * side, 0.0), (0.0, 0.6), (0.0, -0.6))[self._frames(0, 2)]
         lean = self._hold(2, 0.5 * side) if self._chance(0.5) else []
-        return lean + self._hold(3, x, y, BUTTON_A) + [REST] * self._frames(14, 26)
+        tilt = self._hold(3, *self._aim(side, 0.6), BUTTON_A)
+        return lean + tilt + [REST] * self._frames(6, 24)
 
     def _strong(self, side: float) -> Plan:
-        return self._smash(*((side, 0.0), (side, 0.0), (0.0, 1.0), (0.0, -1.0))[self._frames(0, 3)])
+        x, y = self._aim(side, 1.0)
+        cx, cy = self._stick(x if x or y else side, y)
+        return [Controls(cx=cx, cy=cy)] * self._frames(2, 4) + [REST] * self._frames(4, 24)
 
     _FAR: tuple[tuple[float, Callable[[Pilot, float], Plan]], ...] = (
         (4, _dash),
-        (2, _dash_attack),
+        (5, _rush),
         (4, _dash_jump),
         (2, _dance),
         (2, _walk),
@@ -215,13 +240,12 @@ class Pilot:
     )
     _MIDDLE: tuple[tuple[float, Callable[[Pilot, float], Plan]], ...] = (
         (4, _hop),
-        (2, _dash_attack),
+        (5, _rush),
         (2, _dash),
         (1, _dance),
         (1, _flee),
         (1, _walk),
         (1, _guard),
-        (1, _strong),
         (0.5, _wait),
         (0.5, _crouch),
     )
