@@ -131,6 +131,8 @@ class Pilot:
                 return [REST]
             return [REST] * self._frames(0, 30) + self._hold(6, foe.x - me.x)
         if me.state in HURT:
+            if self._chance(0.2):  # so as to land on the feet
+                return self._shield(self._frames(5, 30), -me.x)
             return self._hold(self._frames(3, 8), -me.x, self._rng.random() * 2 - 0.7)
         if me.state in (Act.DOWN_BOUND_U, Act.DOWN_WAIT_U):
             return [REST] * self._frames(1, 12) + self._hold(2, 0, 1)
