@@ -109,12 +109,13 @@ def print_verdicts(rows: Sequence[IndexRow]) -> None:
 
 
 def print_epochs(store: Store, stamp: Stamp) -> None:
-    """The table of a run's epochs: loss and measures, of training and of validation."""
+    """The table of a run's epochs: losses, and the measures on the games that validate."""
     epochs = read_json(store.root / stamp.facts["run"] / "manifest.json")["all_epochs"]
-    columns = {"epoch": "epoch", **_SHORT}
-    columns |= {f"validation_{key}": f"val {name}" for key, name in _SHORT.items()}
-    columns = {key: name for key, name in columns.items() if epochs[-1].get(key) is not None}
-    _print_rows(f"{stamp.name}: epochs", columns, epochs)
+    split = "validation" if "validation_loss" in epochs[-1] else "training"
+    prefix = "validation_" if split == "validation" else ""
+    columns = {"epoch": "epoch", "loss": "train loss"} if prefix else {"epoch": "epoch"}
+    columns |= {f"{prefix}{key}": name for key, name in _SHORT.items()}
+    _print_rows(f"{stamp.name}: measured on {split} games", columns, epochs)
 
 
 def print_evaluation(stamp: Stamp) -> None:
