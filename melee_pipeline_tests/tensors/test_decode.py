@@ -6,6 +6,7 @@ reading of the field table: a checkpoint of the earlier implementation hangs on 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,3 +177,18 @@ def test_what_one_game_of_a_batch_lacks_stays_with_that_game(tmp_path: Path) -> 
         assert torch.equal(half.category[name][0], whole.category[name][0])
         assert (half.category[name][1] == unknown).all()
     assert half.shared["stage"][:, 0].tolist() == [31, 0]
+
+
+def test_slots_come_in_the_encodings_order_however_they_lie_in_the_shard(tmp_path: Path) -> None:
+    """v1's and v2's order is almost the shard's; another encoding's need not be."""
+    game = pack_game(table_of(rich_game(20), tmp_path))
+    blocks = {key: torch.from_numpy(rows)[None] for key, rows in game.rows.items()}
+    available = torch.from_numpy(game.available)[None]
+    straight = encoding("v2")
+    turned = replace(straight, slots=(*straight.slots[1::2], *straight.slots[::2]))
+    one, other = (Decoder(scheme)(blocks, available) for scheme in (straight, turned))
+    for name in ("continuous", "binary", "control"):
+        names = [slot.name for slot in getattr(straight, name)]
+        places = [names.index(slot.name) for slot in getattr(turned, name)]
+        assert places != sorted(places)
+        assert torch.equal(getattr(other, name), getattr(one, name)[..., places]), name
