@@ -10,6 +10,7 @@ from melee_pipeline.store import atomic_file
 
 _COLOURS = ("#d1603d", "#8a8a8a", "#b5b5b5")
 _PATHS = 6
+_RESPAWN = 15.0  # game units in a frame: farther than anybody moves
 
 
 def draw_rollouts(rollouts: Mapping[str, Rollout], path: Path) -> None:
@@ -27,6 +28,7 @@ def draw_rollouts(rollouts: Mapping[str, Rollout], path: Path) -> None:
     for axes in (left, right):
         axes.set_xlabel("frames ahead, on the model's own outputs")
         axes.set_ylim(bottom=0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     left.legend(fontsize=8)
     with atomic_file(path) as temporary:
@@ -38,7 +40,8 @@ def draw_paths(rollouts: Mapping[str, Rollout], path: Path) -> None:
     from matplotlib.figure import Figure
 
     rollout = next(iter(rollouts.values()))
-    moved = (rollout.truth[:, 1:] - rollout.truth[:, :-1]).norm(dim=-1).sum((1, 2))
+    steps = (rollout.truth[:, 1:] - rollout.truth[:, :-1]).norm(dim=-1)  # (B, H−1, P)
+    moved = steps.sum((1, 2)) * (steps.amax((1, 2)) < _RESPAWN)
     figure = Figure(figsize=(12, 6), layout="constrained")
     axes = figure.subplots(2, _PATHS // 2).flat
     for one, start in zip(axes, moved.argsort(descending=True)[:_PATHS].tolist(), strict=False):
