@@ -19,6 +19,7 @@ from melee_pipeline.replays.events import FIRST_FRAME, Version
 from melee_pipeline.replays.game import (
     METHOD_GAME,
     METHOD_NO_CONTEST,
+    METHOD_RESOLVED,
     METHOD_TIME,
     Fighter,
     Game,
@@ -44,6 +45,7 @@ _RECORDINGS: tuple[tuple[Version, int], ...] = (
     ((3, 9, 0), 0),
 )
 _TIMER, _SHORTEST = 80, 2000  # seconds at most, and frames at least, of a game in an archive
+_METHODS_SINCE: Version = (2, 0, 0)  # which tell how a game ended
 _FOLDER = "Sample games"
 
 
@@ -89,7 +91,7 @@ def simulate_game(
             "start.random_seed": seeds,
             "start.scene_frame_counter": np.arange(len(seeds), dtype="u4"),
         },
-        end=_end(tape, ports, time),
+        end=_end(tape, start, time),
         metadata=Metadata(start_at=started_at(seed).strftime("%Y-%m-%dT%H:%M:%SZ")),
     )
 
@@ -116,16 +118,18 @@ def _random_seeds(seed: int, frames: int) -> NDArray[np.uint32]:
     return seeds
 
 
-def _end(tape: Tape, ports: tuple[int, int], time: int) -> GameEnd:
+def _end(tape: Tape, start: GameStart, time: int) -> GameEnd:
     """The winner has more stocks, at the time limit else less damage, else the lower port."""
     one, two = tape.states[-1]
+    port, other = (player.port for player in start.players)
+    over = not (one.stocks and two.stocks)
+    if not over and len(tape.states) < time:
+        return GameEnd(METHOD_NO_CONTEST, quitter=port, placements={port: 1, other: 0})
+    method = METHOD_GAME if over else METHOD_TIME
+    if start.version < _METHODS_SINCE:
+        method = METHOD_RESOLVED
     first = (-one.stocks, one.percent) <= (-two.stocks, two.percent)
-    placements = {ports[0]: int(not first), ports[1]: int(first)}
-    if not (one.stocks and two.stocks):
-        return GameEnd(METHOD_GAME, placements=placements)
-    if len(tape.states) == time:
-        return GameEnd(METHOD_TIME, placements=placements)
-    return GameEnd(METHOD_NO_CONTEST, quitter=ports[0], placements={ports[0]: 1, ports[1]: 0})
+    return GameEnd(method, placements={port: int(not first), other: int(first)})
 
 
 def sample_games() -> Iterator[tuple[str, bytes]]:

@@ -168,3 +168,8 @@ def test_a_game_ends_with_the_last_stock_or_with_time(tmp_path: Path) -> None:
     timed_out = ends[METHOD_TIME]
     assert timed_out.frames[-1] == 80 * 60 - 1
     assert read_replay(write_slp(timed_out, tmp_path / "time.slp")).end_method == "Time"
+
+
+def test_games_of_old_versions_do_not_tell_how_they_ended(tmp_path: Path) -> None:
+    old = simulate_game(1, version=(1, 7, 1), timer=20)
+    assert read_replay(write_slp(old, tmp_path / "old.slp")).end_method == "Resolved"
