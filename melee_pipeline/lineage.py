@@ -41,6 +41,8 @@ def collect(training_set: Stamp, games: Mapping[str, Sequence[str]]) -> dict[str
 
 def read_lineage(checkpoint: Path) -> dict[str, Any]:
     """The lineage beside a checkpoint (the file, or the folder of its run)."""
+    if not checkpoint.exists():
+        raise ArtefactError(f"{checkpoint} does not exist")
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if not (folder / FILE_NAME).exists():
         raise ArtefactError(

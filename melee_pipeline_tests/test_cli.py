@@ -160,7 +160,7 @@ FAILURES = {
     "run --experiment nothing": "experiment 'nothing' is unknown",
     "run --source nikki": "nikki",
     "evaluate nowhere": "does not exist",
-    "lineage nowhere": "nowhere has no lineage.json beside it",
+    "lineage nowhere": "nowhere does not exist",
     "parse nowhere --out out": "nowhere does not exist",
     "sources add Mine .": "source 'Mine': a name is 1 to 64 lower-case letters",
     "sources add mine ./nowhere": "./nowhere is neither a URL nor a file or folder",

@@ -49,18 +49,20 @@ class Held:
     games: pl.DataFrame
 
 
-def evaluate(store: Store, run: Path, *, device: str = "auto", progress: Progress) -> Stamp:
-    """Measure a run's best checkpoint; `run` is its folder, or a file in it.
+def evaluate(store: Store, path: Path, *, device: str = "auto", progress: Progress) -> Stamp:
+    """Measure a checkpoint: `path` is its file, or the folder of a run, which means its best.pt.
 
     Nothing is done when this very checkpoint was measured on these very games before. Raises
     ArtefactError when the checkpoint or its games are gone.
     """
-    folder = RunFolder(run if run.is_dir() else run.parent)
-    checkpoint = load_checkpoint(folder.best, pick_device(device))
+    if path.is_dir():
+        path = RunFolder(path).best
+    checkpoint = load_checkpoint(path, pick_device(device))
+    folder = RunFolder(path.resolve().parent)
     experiment = checkpoint.config.experiment
     held = held_games(store, folder)
     inputs = {
-        "checkpoint": folder.path.name,
+        "checkpoint": f"{folder.path.name}/{path.name}",
         "games": hash_of(sorted(held.games["table_hash"])),
         "evaluator": EVALUATOR_VERSION,
     }
@@ -74,7 +76,7 @@ def evaluate(store: Store, run: Path, *, device: str = "auto", progress: Progres
     for name, kind in BASELINES.items():
         models[name] = kind(model.encoding, config.model.context).to(model.device).eval()
     table, rollouts = _measure_all(store, models, held, config, progress)
-    pictures = _draw(folder, rollouts)
+    pictures = _draw(folder.path, path.stem, rollouts)
     report = {
         "split": held.split,
         "games": len(held.games),
@@ -84,7 +86,7 @@ def evaluate(store: Store, run: Path, *, device: str = "auto", progress: Progres
         "lost_to_baselines": lost_to_baselines(table),
         "horizons": {n: r.position_error.tolist() for n, r in rollouts.items()},
     }
-    write_json(folder.path / "evaluation.json", report)
+    write_json(folder.path / f"{path.stem}-evaluation.json", report)
     facts = {"run": str(folder.path.relative_to(store.root)), "pictures": pictures}
     trained = store.stamp(CHECKPOINT, experiment)
     upstream = [trained.record()] if trained and trained.version == folder.path.name else []
@@ -160,7 +162,8 @@ def lost_to_baselines(table: list[Row]) -> list[str]:
     ]
 
 
-def _draw(folder: RunFolder, rollouts: dict[str, Rollout]) -> list[str]:
-    draw_rollouts(rollouts, folder.path / "rollout.png")
-    draw_paths(rollouts, folder.path / "paths.png")
-    return ["rollout.png", "paths.png"]
+def _draw(folder: Path, stem: str, rollouts: dict[str, Rollout]) -> list[str]:
+    pictures = {f"{stem}-rollout.png": draw_rollouts, f"{stem}-paths.png": draw_paths}
+    for name, draw in pictures.items():
+        draw(rollouts, folder / name)
+    return list(pictures)
