@@ -15,8 +15,11 @@ export DAGSTER_HOME ?= $(CURDIR)
 export MELEE_DAGSTER_STORAGE ?= $(CURDIR)/.dagster
 # Nothing leaves this machine unless a key says so.
 export DAGSTER_DISABLE_TELEMETRY = 1
+# `dg dev`, which dagster recommends instead, wants a project of its own layout.
+export PYTHONWARNINGS = ignore:Function `dev_command` is superseded
 
 PORT ?= 3000
+EXTRAS ?= dev
 
 .PHONY: demo test dev lint docs clean
 .DEFAULT_GOAL := help
@@ -29,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 demo" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch -c constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]' -c constraints.txt
 	@touch $(READY)
 
 demo: $(READY)

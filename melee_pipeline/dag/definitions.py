@@ -15,6 +15,9 @@ SOURCE_ASSETS = [
 MODEL_ASSETS = [models.checkpoint, models.evaluation]
 ASSETS = [*SOURCE_ASSETS, models.training_set, *MODEL_ASSETS]
 
+# Steps are forked from a server that has imported this module, not started as bare interpreters.
+EXECUTOR = dg.multiprocess_executor.configured({"start_method": {"forkserver": {}}})
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
@@ -34,5 +37,6 @@ def defs() -> dg.Definitions:
             ),
         ],
         sensors=[register_partitions_sensor],
+        executor=EXECUTOR,
         resources={"data_root": DataRoot(path=default_data_root()), "trainer": Trainer()},
     )

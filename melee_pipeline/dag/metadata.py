@@ -1,6 +1,7 @@
 """Stamps to what the UI shows: numbers under stable keys, tables and pictures."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,26 +25,35 @@ def _result(
 ) -> Result:
     common: dict[str, Any] = {
         "made_now": stamp.fresh,
-        "made_at": stamp.made_at,
+        "made_at": dg.MetadataValue.timestamp(datetime.fromisoformat(stamp.made_at)),
         "data_version": stamp.version,
         "made_from": table([{"input": k, "version": v} for k, v in stamp.inputs.items()]),
     }
     return dg.MaterializeResult(
-        metadata={**metadata, **common},
+        metadata={key: _short(value) for key, value in {**metadata, **common}.items()},
         data_version=dg.DataVersion(stamp.version),
         check_results=list(found),
     )
 
 
 def table(rows: Sequence[Row]) -> dg.MetadataValue[Any]:
-    """Rows of equal keys as a table."""
+    """Rows of equal keys as a table; what is missing is a dash."""
     if not rows:
         return dg.MetadataValue.text("none")
-    records = [
-        dg.TableRecord({k: v if isinstance(v, (int, float, str)) else str(v) for k, v in r.items()})
-        for r in rows
-    ]
-    return dg.MetadataValue.table(records)
+    return dg.MetadataValue.table(
+        [dg.TableRecord({key: _cell(value) for key, value in row.items()}) for row in rows]
+    )
+
+
+def _cell(value: object) -> int | float | str:
+    if value is None:
+        return "–"
+    return _short(value) if isinstance(value, (int, float, str)) else str(value)
+
+
+def _short(value: Any) -> Any:  # noqa: ANN401 - what it is given, as it is unless it is a float
+    """Six digits of a float: artefacts keep the rest, which only makes pages wide."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def archive(stamp: Stamp) -> Result:
@@ -52,7 +62,7 @@ def archive(stamp: Stamp) -> Result:
     url = str(stamp.facts.get("url") or "")
     link = dg.MetadataValue.url(url) if url else dg.MetadataValue.path(str(stamp.facts["file"]))
     numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))}
-    metadata = {**numbers, "url": link, "sha256": stamp.version, "bytes": stamp.facts["bytes"]}
+    metadata = {"url": link, "sha256": stamp.version, "bytes": stamp.facts["bytes"], **numbers}
     return _result(stamp, checks.check_archive(stamp), metadata)
 
 
@@ -76,7 +86,10 @@ def games(store: Store, stamp: Stamp) -> Result:
     rows = read_index(store.index(stamp.name))
     refused = stamp.report["refused"]
     columns = [
-        dg.TableColumn(f.name, str(f.type), (f.metadata or {}).get(b"unit", b"").decode())
+        # A list's own type names every field of its items, too long for a table of columns.
+        dg.TableColumn(
+            f.name, str(f.type).partition("<")[0], (f.metadata or {}).get(b"unit", b"").decode()
+        )
         for f in game_schema()
     ]
     metadata = {
@@ -97,7 +110,7 @@ def games(store: Store, stamp: Stamp) -> Result:
 def shards(store: Store, stamp: Stamp) -> Result:
     """encoded_shards: size, ranges, what games record, and which column each field is from."""
     from melee_pipeline.schema.columns import column_names
-    from melee_pipeline.schema.rows import packed_fields
+    from melee_pipeline.schema.rows import pack_of, packed_fields
 
     report = stamp.report
     lineage = {
@@ -106,6 +119,7 @@ def shards(store: Store, stamp: Stamp) -> Result:
         ]
         for field in packed_fields()
     }
+    columns = [dg.TableColumn(f.name, pack_of(f).dtype, f.unit) for f in packed_fields()]
     ranges = [
         {"field": name, "least": low, "greatest": high, "games": report["games_recording"][name]}
         for name, (low, high) in report["ranges"].items()
@@ -120,6 +134,7 @@ def shards(store: Store, stamp: Stamp) -> Result:
             [{"category": k, "values": v} for k, v in report["ids_mapped_to_unknown"].items()]
         ),
         "left_out": table([{"md5": k, "why": v} for k, v in report["left_out"].items()]),
+        "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
     }
     return _result(stamp, checks.check_shards(store, stamp), metadata)
@@ -134,7 +149,9 @@ def training_set(store: Store, stamp: Stamp) -> Result:
         "games": report["games"],
         "frames": report["frames"],
         "data_fingerprint": stamp.facts["data_fingerprint"],
-        "by_source": table(report["by_source"]),
+        "by_source": table(
+            [{"games" if k == "len" else k: v for k, v in r.items()} for r in report["by_source"]]
+        ),
         "duplicates_left_out": table([{"source": k, "games": v} for k, v in doubles.items()]),
         "missing_sources": table([{"source": name} for name in report["missing_sources"]]),
     }
@@ -152,24 +169,26 @@ def checkpoint(store: Store, stamp: Stamp) -> Result:
             "source": s.source,
             "games": len(s.md5s),
             "location": s.location,
-            "sha256": s.sha256,
             "fetched_at": s.fetched_at,
             "shards": s.shards[:12],
+            "sha256": s.sha256,
         }
         for s in sources_of(read_lineage(run))
     ]
     last = manifest["all_epochs"][-1]
     numbers = {key: value for key, value in last.items() if isinstance(value, (int, float))}
+    wandb_url = manifest["wandb_url"]
     metadata = {
-        **numbers,
-        "data_fingerprint": manifest["data_fingerprint"],
-        "lineage": table(rows),
-        "epochs": table(manifest["all_epochs"]),
         "curves": dg.MetadataValue.md(pictures.embed(run / "curves.png")),
-        "config": dg.MetadataValue.json(manifest["config"]),
-        "git_commit": str(manifest.get("git_commit")),
+        "lineage": table(rows),
+        "data_fingerprint": manifest["data_fingerprint"],
+        **({"wandb": dg.MetadataValue.url(wandb_url)} if wandb_url else {}),
         "run_folder": dg.MetadataValue.path(str(run)),
-        "games": dg.MetadataValue.path(str(run / "manifest.json")),
+        "manifest": dg.MetadataValue.path(str(run / "manifest.json")),
+        "git_commit": str(manifest["git_commit"] or "not in a repository"),
+        **numbers,
+        "epochs": table(manifest["all_epochs"]),
+        "config": dg.MetadataValue.json(manifest["config"]),
     }
     return _result(stamp, checks.check_checkpoint(store, stamp), metadata)
 
@@ -185,10 +204,11 @@ def evaluation(store: Store, stamp: Stamp) -> Result:
         passed=bool(stamp.report["beats_baselines"]),
         check_name="beats_baselines",
         severity=dg.AssetCheckSeverity.WARN,
+        metadata={"worse_in": ", ".join(stamp.report["lost_to_baselines"]) or "nothing"},
     )
     metadata = {
-        **stamp.report["model"],
         "against_baselines": table(stamp.report["table"]),
         **pngs,
+        **stamp.report["model"],
     }
     return _result(stamp, [beaten], metadata)

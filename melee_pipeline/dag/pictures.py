@@ -34,7 +34,7 @@ def characters_by_stage(rows: "Sequence[IndexRow]") -> str:
     from melee_pipeline.schema.vocab import external_name, stage_name
 
     counts = Counter(
-        (external_name(player.character), stage_name(int(row.stage or 0)))
+        (_label(external_name(player.character)), _label(stage_name(int(row.stage or 0))))
         for row in rows
         if row.verdict == KEPT
         for player in row.players
@@ -56,6 +56,10 @@ def characters_by_stage(rows: "Sequence[IndexRow]") -> str:
                 axes.text(x, y, str(count), ha="center", va="center", color=_ink(count, top))
     axes.set_title("players by character and stage")
     return _draw(figure)
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").title()
 
 
 def _ink(count: int, top: int) -> str:

@@ -78,7 +78,7 @@ def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> show
     """One Parquet table per game, in game units, and an index with a row for every file met.
 
     `refused` counts the files that are not games of the data set, by reason; `parsed_now` says
-    how many were read in this run rather than found parsed.
+    how many were read in this run rather than found parsed. *Show Markdown* opens the pictures.
     """
     from melee_pipeline.replays.parse import parse_source
 

@@ -51,7 +51,8 @@ def checkpoint(
     """A trained world model: `best.pt` and `final.pt`, with manifest and lineage beside them.
 
     A run of the same training set, settings and seed is not trained again; one that was cut off
-    goes on where it stopped.
+    goes on where it stopped. *Show Markdown* opens the curves; `lineage` names the archives that
+    the games came from.
     """
     from melee_pipeline.training.loop import train
     from melee_pipeline.training.recipes import recipe
@@ -86,7 +87,10 @@ def checkpoint(
 def evaluation(
     context: dg.AssetExecutionContext, data_root: DataRoot, trainer: Trainer
 ) -> show.Result:
-    """The checkpoint on games it never saw, against trivial baselines, one step and rolled out."""
+    """The checkpoint on games it never saw, against trivial baselines, one step and rolled out.
+
+    *Show Markdown* opens the pictures of roll-outs.
+    """
     from melee_pipeline.evaluation.report import evaluate
 
     store = data_root.store()
