@@ -41,7 +41,11 @@ class Source(BaseModel):
         if self.kind != "dropbox":
             return self.location
         parts = urlsplit(self.location)
-        query = [(key, value) for key, value in parse_qsl(parts.query) if key != "dl"]
+        query = [
+            (key, value)
+            for key, value in parse_qsl(parts.query, keep_blank_values=True)
+            if key != "dl"
+        ]
         return urlunsplit(parts._replace(query=urlencode([*query, ("dl", "1")])))
 
 

@@ -18,8 +18,8 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.sources.catalog import Source
 from melee_pipeline.store import sync_folder, write_json
 
-_CHUNK = 1 << 20
-_PART = "download.part"
+_CHUNK = 1 << 16  # what a connection that is reset may lose
+_PART, _NOTE = ".download.part", ".download.json"  # hidden: no server names a file so
 _SPARE = 1 << 28  # bytes of disk to leave free
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that may pass by themselves
 
@@ -95,7 +95,7 @@ def download(
 def _try_once(
     source: Source, folder: Path, progress: Progress, patience: Patience
 ) -> tuple[Path, int]:
-    part, note = folder / _PART, folder / "download.json"
+    part, note = folder / _PART, folder / _NOTE
     plan = plan_download(source.url, _partial(part, note))
     with requests.get(
         source.url, headers=plan.headers, stream=True, timeout=patience.timeout
