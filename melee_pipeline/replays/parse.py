@@ -29,7 +29,8 @@ from melee_pipeline.replays.index import (
 )
 from melee_pipeline.replays.read import Replay, read_replay
 from melee_pipeline.schema.columns import columns_hash
-from melee_pipeline.sources.extract import ReplayFile, replay_files
+from melee_pipeline.sources.extract import replay_files
+from melee_pipeline.sources.unpack import ReplayFile
 from melee_pipeline.store import GAMES, REPLAYS, Stamp, Store, atomic_file, file_md5, file_sha256
 
 PARSER_VERSION = "1"  # raise it when the same replay would give another table or verdict

@@ -15,7 +15,7 @@ import py7zr
 from backports import zstd
 
 Members = Mapping[str, bytes]
-KINDS = ("zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz")
+KINDS = ("zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst")
 
 
 def replay_bytes(number: int, size: int = 3000) -> bytes:

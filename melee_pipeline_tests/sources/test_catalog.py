@@ -8,7 +8,7 @@ import pytest
 
 from melee_pipeline.errors import CatalogError, DownloadError
 from melee_pipeline.progress import Progress
-from melee_pipeline.sources.catalog import Source, add_source, find_source, load_catalog
+from melee_pipeline.sources.catalog import add_source, dropbox_file, find_source, load_catalog
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.store import Store
 
@@ -54,7 +54,7 @@ def test_every_known_source_is_there(store: Store) -> None:
     ],
 )
 def test_a_dropbox_link_asks_for_the_file(link: str, url: str) -> None:
-    assert Source(name="d", kind="dropbox", location=link).url == url
+    assert dropbox_file(link) == url
 
 
 def test_the_users_file_comes_first(store: Store) -> None:

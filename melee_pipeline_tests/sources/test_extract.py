@@ -13,12 +13,12 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.sources.catalog import Source
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.sources.extract import (
-    archive_kind,
     extract_archive,
     extract_replays,
     folder_replays,
     replay_files,
 )
+from melee_pipeline.sources.kinds import archive_kind
 from melee_pipeline.store import Store
 from melee_pipeline_tests.sources.archives import KINDS, archive_bytes, replay_bytes, write
 
@@ -100,6 +100,7 @@ def test_a_folder_is_used_in_place(store: Store, tmp_path: Path, quiet: Progress
     stamp = extract_replays(store, "mine", quiet)
     assert stamp.report["replays"] == 4
     assert not store.replays("mine").exists()
+    assert stamp.facts["folder"] == str(folder)
     assert {f.path for f in replay_files(store, "mine")} == {
         folder / name for name in MEMBERS if ".slp" in name and "._" not in name
     }

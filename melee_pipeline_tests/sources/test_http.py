@@ -12,13 +12,13 @@ from melee_pipeline.errors import DownloadError
 from melee_pipeline.progress import Progress
 from melee_pipeline.sources.catalog import Source
 from melee_pipeline.sources.download import fetch_archive
-from melee_pipeline.sources.http import Patience
+from melee_pipeline.sources.plan import Network
 from melee_pipeline.store import Stamp, Store
 from melee_pipeline_tests.sources import server
 from melee_pipeline_tests.sources.archives import replay_bytes, zip_bytes
 from melee_pipeline_tests.sources.server import HTML, Site
 
-SOON = Patience(tries=3, first_wait=0.01, timeout=5)
+SOON = Network(tries=3, first_wait=0.01, timeout=5)
 ARCHIVE = zip_bytes({f"{i}.slp": replay_bytes(i) for i in range(200)}, compression=0)
 OTHER = zip_bytes({f"new-{i}.slp": replay_bytes(i + 50) for i in range(240)}, compression=0)
 SHA256 = hashlib.sha256(ARCHIVE).hexdigest()
