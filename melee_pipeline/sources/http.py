@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from email.message import Message
@@ -79,7 +78,7 @@ def download(
                 ) from error
             if isinstance(error, UselessPartError):
                 place.part.unlink(missing_ok=True)
-            time.sleep(_wait(error, wait, remote, network))
+            network.sleep(_wait(error, wait, remote, network))
             wait *= 2
         except requests.RequestException as error:
             raise DownloadError(f"{remote.label}: {remote.url}: {error}") from error

@@ -73,7 +73,8 @@ def _inside(kind: Kind, head: bytes, unpack: Callable[[bytes], bytes]) -> Kind |
         return None
     if kind == "tar.gz" and start.startswith(_REPLAY):
         return "slp.gz"
-    return kind if _is_tar(start) else None
+    # zstd packs blocks of 128 kB: the first bytes may not tell what is inside.
+    return kind if _is_tar(start) or (kind == "tar.zst" and not start) else None
 
 
 def _is_tar(head: bytes) -> bool:
@@ -103,8 +104,16 @@ def cut_off(path: Path) -> str | None:
             return f"it has {size:,} bytes of {ends:,}" if size < max(ends, 32) else None
         if kind == "zip":
             file.seek(max(0, size - (1 << 16) - 22))
-            return None if b"PK\x05\x06" in file.read() else "its list of contents is missing"
+            return None if _has_zip_end(file.read()) else "its list of contents is missing"
     return None
+
+
+def _has_zip_end(tail: bytes) -> bool:
+    """Whether a zip's last record is there, whole: 22 bytes and a comment of the length it says."""
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or at + 22 > len(tail):
+        return False
+    return at + 22 + int(struct.unpack_from("<H", tail, at + 20)[0]) <= len(tail)
 
 
 def is_replay(name: str) -> bool:

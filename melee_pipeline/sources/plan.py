@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ class Network:
     longest_wait: float = 300.0  # seconds; a server that asks for more is left alone
     timeout: float = 60.0  # seconds without a byte
     spare: int = 1 << 28  # bytes of disk to leave free
+    sleep: Callable[[float], None] = time.sleep
     drive: str = "https://drive.usercontent.google.com/download"  # where Google Drive serves files
 
 

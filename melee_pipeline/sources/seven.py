@@ -20,6 +20,7 @@ from py7zr.exceptions import Bad7zFile, CrcError, PasswordRequired
 from melee_pipeline.errors import ExtractError
 
 _CHUNK = 1 << 20  # bytes unpacked at a time
+_AES = b"\x06\xf1\x07\x01"
 
 SevenMember = tuple[str, Callable[[], IO[bytes]], str | None]
 
@@ -31,14 +32,15 @@ class _Block:
         self._file, self._start, self._packed, self._folder = file, start, packed, folder
         self._decompressor: Any = None
         self._behind = 0  # unpacked bytes of members that nobody opened
-        self.broken: str | None = None
+        encrypted = any(coder["method"] == _AES for coder in folder.coders)
+        self.broken: str | None = "encrypted" if encrypted else None
 
     def skip(self, size: int) -> None:
         """Go past a member that nobody wants; nothing is unpacked unless a later one is wanted."""
         self._behind += size
 
     def open(self, name: str, size: int, crc: int | None) -> IO[bytes]:
-        """A member as a stream. Raises PasswordRequired or one of py7zr's errors."""
+        """A member as a stream, whose reading raises what py7zr and its unpackers raise."""
         return io.BufferedReader(_Stream(self, name, size, crc), _CHUNK)
 
     def read(self, count: int) -> bytes:
@@ -47,8 +49,8 @@ class _Block:
             while self._behind:
                 self._behind -= len(self._unpack(min(self._behind, _CHUNK)))
             return self._unpack(count)
-        except Exception as error:
-            self.broken = "encrypted" if isinstance(error, PasswordRequired) else "damaged"
+        except Exception:
+            self.broken = "damaged"
             raise
 
     def _unpack(self, count: int) -> bytes:

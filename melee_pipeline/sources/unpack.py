@@ -203,7 +203,7 @@ class Unpacker:
 
     def _note_damage(self, name: str, error: Exception) -> None:
         if len(self.found.damage) < 20:
-            cause = error.__cause__ or error
+            cause = (isinstance(error, _DamagedError) and error.__cause__) or error
             self.found.damage.append(f"{name}: {type(cause).__name__}: {cause}")
 
 
