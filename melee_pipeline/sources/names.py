@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 _LONG_PART = 160  # bytes; file systems take 255, and temporary names add to it
 _LONG_PATH = 900  # bytes below the folder; systems take about 4,096 in all
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
+_NO_TEXT = re.compile("[\ud800-\udfff]")  # halves of pairs, or bytes of an unknown encoding
 _DRIVE = re.compile("^([A-Za-z]):")
 
 
@@ -20,7 +21,7 @@ def safe_name(name: str) -> str:
     backslashes are slashes, what is no text becomes U+FFFD, and what is too long is cut and told
     apart by a hash. The replay itself is never dropped for its name.
     """
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = _NO_TEXT.sub("\ufffd", name)
     text = unicodedata.normalize("NFC", text.replace("\\", "/"))
     text = _DRIVE.sub(r"\1_", _CONTROL.sub("_", text))
     parts = [part for part in text.split("/") if part not in ("", ".", "..")] or ["_"]

@@ -20,6 +20,7 @@ from py7zr.exceptions import Bad7zFile, CrcError, PasswordRequired
 from melee_pipeline.errors import ExtractError
 
 _CHUNK = 1 << 20  # bytes unpacked at a time
+_SIP = 1 << 16  # packed bytes read at a time
 _AES = b"\x06\xf1\x07\x01"
 
 SevenMember = tuple[str, Callable[[], IO[bytes]], str | None]
@@ -49,6 +50,9 @@ class _Block:
             while self._behind:
                 self._behind -= len(self._unpack(min(self._behind, _CHUNK)))
             return self._unpack(count)
+        except MemoryError as error:  # of damaged PPMd, and of dictionaries larger than memory
+            self.broken = "damaged"
+            raise Bad7zFile("unpacking it takes more memory than there is") from error
         except Exception:
             self.broken = "damaged"
             raise
@@ -57,13 +61,34 @@ class _Block:
         if self._decompressor is None:
             self._file.seek(self._start)
             self._decompressor = self._folder.get_decompressor(self._packed)
+        sips = _Sips(self._file, self._decompressor.chain[0])
         while True:
             before = self._file.tell()
-            data: bytes = self._decompressor.decompress(self._file, count)
+            data = self._decompressor.decompress(sips, count)
             if data:
                 return bytes(data)
             if self._file.tell() == before:
                 raise Bad7zFile("it breaks off")
+
+
+class _Sips:
+    """The packed file, read no faster than LZMA and bzip2 unpack it.
+
+    py7zr reads a megabyte at each call, wanted or not, and those keep what they have no use for
+    yet: of a large solid block, nearly all comes to lie in memory. Of other methods py7zr itself
+    keeps what was unpacked too early, and reads on when that is used up.
+    """
+
+    def __init__(self, file: IO[bytes], unpacker: Any) -> None:  # noqa: ANN401 - one of many classes
+        self._file = file
+        inner = (unpacker, getattr(unpacker, "_decompressor", None))
+        self._teller = next((one for one in inner if hasattr(one, "needs_input")), None)
+
+    def read(self, size: int) -> bytes:
+        """At most a sip, and nothing while the unpacker has enough."""
+        if self._teller is None:
+            return self._file.read(size)
+        return self._file.read(min(size, _SIP)) if self._teller.needs_input else b""
 
 
 class _Stream(io.RawIOBase):
