@@ -28,6 +28,7 @@ class Answer:
     body: bytes = b""
     reset_after: int | None = None  # bytes of the body after which the connection is reset
     stall_after: int | None = None  # bytes of the body after which nothing comes any more
+    pieces: int = 1  # in which the body is sent, with a pause after each
 
 
 @dataclass
@@ -50,6 +51,7 @@ class File:
     etag: str | None = '"v1"'
     headers: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    always: Fault | None = None  # in place of no fault, when none is left
 
     def whole(self) -> Answer:
         """The file from its first byte."""
@@ -187,7 +189,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if file is None:
                 self.send_error(404)
                 return
-            fault = file.faults.pop(0) if file.faults else good
+            fault = file.faults.pop(0) if file.faults else file.always or good
             self._send(fault(file, request))
 
         def _send(self, answer: Answer) -> None:
@@ -198,8 +200,9 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             short = answer.reset_after if answer.stall_after is None else answer.stall_after
             try:
-                self.wfile.write(answer.body if short is None else answer.body[:short])
-                self.wfile.flush()
+                self._send_pieces(
+                    answer.body if short is None else answer.body[:short], answer.pieces
+                )
             except OSError:
                 return  # the client has gone: it refused what came
             if answer.stall_after is not None:
@@ -212,6 +215,14 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.rfile.close()
                 self.wfile.close()
                 self.connection.close()
+
+        def _send_pieces(self, body: bytes, pieces: int) -> None:
+            size = max(1, -(-len(body) // pieces))
+            for at in range(0, len(body), size):
+                self.wfile.write(body[at : at + size])
+                self.wfile.flush()
+                if pieces > 1:
+                    time.sleep(0.02)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
