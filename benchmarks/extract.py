@@ -2,7 +2,8 @@
 
     python benchmarks/extract.py                           2 GB of 3 MB files in one solid 7z
     python benchmarks/extract.py --kind zip --gigabytes 1
-    python benchmarks/extract.py --tool 7zz                the same with an installed program beside
+    python benchmarks/extract.py --tool 7zz                made by an installed program, which is
+                                                           measured beside
 
 The files are random bytes of half their size in entropy, about as hard to unpack as replays are.
 Each measurement runs in a process of its own, whose peak resident memory Linux tells.
@@ -50,9 +51,17 @@ def files(count: int) -> Iterator[tuple[str, bytes]]:
         yield f"games/{number:05d}.slp", rng.integers(0, 16, FILE_BYTES, dtype=np.uint8).tobytes()
 
 
-def make(path: Path, kind: str, count: int) -> None:
+def make(path: Path, kind: str, count: int, tool: str | None) -> None:
     """Write an archive of `count` files."""
-    if kind == "7z":
+    if kind == "7z" and tool:  # minutes faster
+        with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+            for name, body in files(count):
+                target = Path(temporary) / name
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(body)
+            command = [tool, "a", "-mx=1", "-md=64m", "-ms=on", str(path), "games"]
+            subprocess.run(command, check=True, capture_output=True, cwd=temporary)
+    elif kind == "7z":
         # The dictionary of 7z's own "ultra" setting: it is what unpacking has to keep in memory.
         filters = [{"id": py7zr.FILTER_LZMA2, "preset": 1, "dict_size": 64 << 20}]
         with py7zr.SevenZipFile(path, "w", filters=filters) as seven:
@@ -90,7 +99,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen.folder) as temporary:
         archive, out = Path(temporary) / f"games.{chosen.kind}", Path(temporary) / "out"
         out.mkdir()
-        make(archive, chosen.kind, max(1, round(chosen.gigabytes * 2e9 / FILE_BYTES)))
+        make(archive, chosen.kind, max(1, round(chosen.gigabytes * 2e9 / FILE_BYTES)), chosen.tool)
         size = archive.stat().st_size
         found = measure(archive, out)
         rate = found["bytes"] / found["seconds"] / 1e6
