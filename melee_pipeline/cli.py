@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,6 +45,7 @@ WandbOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DATA = Path("data")
+INTERRUPTED = 130  # exit code
 
 
 def _progress() -> Progress:
@@ -204,11 +204,11 @@ def describe(
     from melee_pipeline.models.world import describe as describe_model
     from melee_pipeline.training.recipes import recipe
 
-    facts = describe_model(recipe(experiment))
+    facts = describe_model(recipe(experiment).model)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
-        tables.print_facts(experiment, facts)
+        tables.print_description(experiment, facts)
 
 
 def main() -> None:
@@ -218,10 +218,7 @@ def main() -> None:
     except MeleePipelineError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to go on", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader (head, less) has gone: nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # all that typer says when somebody presses Ctrl-C
+            typer.echo("stopped; run the same command again to go on", err=True)
+        raise

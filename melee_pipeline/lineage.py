@@ -7,13 +7,13 @@ checkpoint and needs neither Dagster nor the rest of the data root to be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from melee_pipeline.errors import ArtefactError
-from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Stamp, Store, read_json
+from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Stamp, read_json
 
 FILE_NAME = "lineage.json"
 
@@ -33,20 +33,16 @@ class SourceLineage:
     md5s: tuple[str, ...]  # the games used
 
 
-def collect(store: Store, training_set: Stamp) -> dict[str, Any]:
-    """What `lineage.json` holds of a training set that has just been joined in `store`."""
-    import polars as pl
-
-    games = pl.read_parquet(store.training_set, columns=["source", "md5"])
-    by_source = {
-        str(source): sorted(md5s)
-        for source, md5s in games.group_by("source").agg("md5").sort("source").iter_rows()
-    }
+def collect(training_set: Stamp, games: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What `lineage.json` holds of a run on `games`: MD5s by source, out of a training set."""
+    by_source = {source: sorted(md5s) for source, md5s in sorted(games.items())}
     return {"training_set": training_set.record(), "games": by_source}
 
 
 def read_lineage(checkpoint: Path) -> dict[str, Any]:
     """The lineage beside a checkpoint (the file, or the folder of its run)."""
+    if not checkpoint.exists():
+        raise ArtefactError(f"{checkpoint} does not exist")
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if not (folder / FILE_NAME).exists():
         raise ArtefactError(

@@ -71,6 +71,7 @@ def run_chain(
             result.stamps.append(step())
     result.stamps.append(build_training_set(store, progress))
     if config is not None:
-        result.stamps.append(train(store, config, device=device, wandb=wandb, progress=progress))
-        result.stamps.append(evaluate(store, config.name, progress=progress))
+        trained = train(store, config, device=device, wandb=wandb, progress=progress)
+        run = store.root / trained.facts["run"]
+        result.stamps += [trained, evaluate(store, run, device=device, progress=progress)]
     return result

@@ -115,7 +115,7 @@ def sweep(folder: Path, name: str = "") -> None:
 def write_json(path: Path, value: object) -> None:
     """Write JSON under its final name only when it is whole."""
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is what it is

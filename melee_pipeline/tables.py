@@ -37,6 +37,14 @@ _TELLING = {  # the numbers of each step's report that fit a line
     EVALUATION: ("beats_baselines",),
 }
 
+_SHORT = {  # what people compare, under names that let a table fit 80 columns
+    "loss": "loss",
+    "action_accuracy": "action acc",
+    "action_change_accuracy": "change acc",
+    "position_mae": "pos MAE",
+    "damage_mae": "dmg MAE",
+}
+
 
 def _print(table: Table) -> None:
     Console().print(table)
@@ -61,6 +69,12 @@ def simple(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]])
     for line in lines:
         table.add_row(*(cell(value) for value in line))
     return table
+
+
+def _print_rows(
+    title: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, object]]
+) -> None:
+    _print(simple(title, list(columns.values()), [[row.get(c) for c in columns] for row in rows]))
 
 
 def print_stamps(stamps: Sequence[Stamp]) -> None:
@@ -95,16 +109,23 @@ def print_verdicts(rows: Sequence[IndexRow]) -> None:
 
 
 def print_epochs(store: Store, stamp: Stamp) -> None:
-    """The table of a run's epochs."""
+    """The table of a run's epochs: losses, and the measures on the games that validate."""
     epochs = read_json(store.root / stamp.facts["run"] / "manifest.json")["all_epochs"]
-    columns = list(epochs[-1])
-    _print(simple(stamp.name, columns, [[row.get(c) for c in columns] for row in epochs]))
+    split = "validation" if "validation_loss" in epochs[-1] else "training"
+    prefix = "validation_" if split == "validation" else ""
+    columns = {"epoch": "epoch", "loss": "train loss"} if prefix else {"epoch": "epoch"}
+    columns |= {f"{prefix}{key}": name for key, name in _SHORT.items()}
+    _print_rows(f"{stamp.name}: measured on {split} games", columns, epochs)
 
 
 def print_evaluation(stamp: Stamp) -> None:
-    """Metrics of a model against the baselines."""
-    rows: list[dict[str, Any]] = list(stamp.report["table"])
-    _print(simple(f"{stamp.name}, validation games", list(rows[0]), [r.values() for r in rows]))
+    """Measures of a model against the baselines."""
+    report = stamp.report
+    columns = {"model": "model", **_SHORT, "rollout_error": "rollout"}
+    title = f"{stamp.name} on {report['games']} {report['split']} game(s)"
+    _print_rows(title, columns, report["table"])
+    if lost := report["lost_to_baselines"]:
+        Console().print(f"Not better than every baseline in: {', '.join(lost)}")
 
 
 def print_lineage(lineage: Mapping[str, Any]) -> None:
@@ -124,6 +145,8 @@ def print_lineage(lineage: Mapping[str, Any]) -> None:
     )
 
 
-def print_facts(title: str, facts: Mapping[str, Any]) -> None:
-    """Names and values."""
-    _print(simple(title, ("", ""), facts.items()))
+def print_description(name: str, facts: Mapping[str, Any]) -> None:
+    """What a model sees and predicts, and its layers."""
+    layers = [(one["name"], str(one["shape"]), one["parameters"]) for one in facts["layers"]]
+    _print(simple(name, ("", ""), [(k, v) for k, v in facts.items() if k != "layers"]))
+    _print(simple("Parameters", ("layer", "shape", "parameters"), layers))

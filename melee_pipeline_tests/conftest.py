@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from melee_pipeline.progress import Progress, Quiet
 from melee_pipeline.store import Store
+from melee_pipeline_tests.replays.games import small_game, write_games
+
+# Small models gain nothing from threads, and threads that wait for a busy core cost seconds a step.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ARCHIVES = ("sample-2020.zip", "sample-dpg.7z", "sample-netplay.7z")
 
@@ -43,7 +49,7 @@ def real_replays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from melee_pipeline.sources.extract import extract_archive, folder_replays
     from melee_pipeline.store import file_md5
 
-    found = {}
+    found: dict[str, Path] = {}
     for name in ARCHIVES:
         folder = tmp_path_factory.mktemp(name.partition(".")[0])
         extract_archive(shared_replays() / name, folder, Quiet())
@@ -61,3 +67,37 @@ def store(tmp_path: Path) -> Store:
 def quiet() -> Progress:
     """Progress that tells nobody."""
     return Quiet()
+
+
+@pytest.fixture(scope="session")
+def built_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two local sources through the whole chain up to the training set; not to be changed.
+
+    `alpha` has four games, one of them of Slippi 2.0.1; `beta` has three, the last of which is
+    alpha's first, saved again with other metadata. Six games are left.
+    """
+    from melee_pipeline.pipeline import source_steps
+    from melee_pipeline.replays.game import Metadata
+    from melee_pipeline.sources.catalog import add_source
+    from melee_pipeline.tensors.training_set import build_training_set
+
+    root = tmp_path_factory.mktemp("built")
+    games = [small_game(1800 + 10 * seed, seed=seed) for seed in range(5)]
+    games.append(small_game(1850, seed=5, version=(2, 0, 1)))
+    resaved = replace(games[0], metadata=Metadata(start_at="2002-02-02T02:02:02Z"))
+    write_games(root / "alpha", *games[:3], games[5])
+    write_games(root / "beta", *games[3:5], resaved)
+    store = Store(root / "data")
+    for name in ("alpha", "beta"):
+        source = add_source(store, name, str(root / name))
+        for step in source_steps(store, source, Quiet(), workers=1):
+            step()
+    build_training_set(store, Quiet())
+    return store
+
+
+@pytest.fixture
+def own_store(built_store: Store, tmp_path: Path) -> Store:
+    """A copy of `built_store` that a test may change."""
+    shutil.copytree(built_store.root, tmp_path / "data")
+    return Store(tmp_path / "data")

@@ -124,11 +124,13 @@ def check_shards(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
 
 def check_training_set(store: Store) -> list[dg.AssetCheckResult]:
     """No game twice, and none on both sides of the split, by MD5 and by content."""
+    import polars as pl
+
     from melee_pipeline.tensors.training_set import load_training_set
 
     games = load_training_set(store).games
     doubles = games.filter(games["md5"].is_duplicated() | games["content"].is_duplicated())
-    splits = games.group_by("content").agg(games["split"].n_unique().alias("splits"))
+    splits = games.group_by("content").agg(pl.col("split").n_unique().alias("splits"))
     both = splits.filter(splits["splits"] > 1)
     return [
         _result("no_game_twice", doubles["md5"].to_list(), games=len(games)),

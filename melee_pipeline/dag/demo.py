@@ -8,6 +8,7 @@ local HTTP server to the project's own downloader. The chain runs as Dagster ass
 `make dev` afterwards shows what was made.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Annotated
 
 import dagster as dg
 import typer
@@ -22,12 +24,17 @@ import typer
 from melee_pipeline import tables
 from melee_pipeline.dag.partitions import register_partitions
 from melee_pipeline.dag.resources import DataRoot, Trainer, default_data_root
+from melee_pipeline.errors import DownloadError, MeleePipelineError
 from melee_pipeline.lineage import read_lineage
-from melee_pipeline.sources.catalog import add_source, load_catalog
-from melee_pipeline.store import CHECKPOINT, EVALUATION, Stamp, Store, atomic_file
+from melee_pipeline.progress import RichProgress
+from melee_pipeline.replays.simulate import sample_archive
+from melee_pipeline.sources.catalog import add_source
+from melee_pipeline.sources.download import fetch_archive
+from melee_pipeline.store import ARCHIVE, CHECKPOINT, EVALUATION, Stamp, Store
 
 SOURCE, GAMES = "sample", 24
 EXPERIMENT = "demo"
+PORT = 48127
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):
@@ -36,13 +43,21 @@ class _QuietHandler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path, port: int = 0) -> Iterator[str]:
-    """A local HTTP server over a folder; gives its URL."""
+def served(folder: Path) -> Iterator[str]:
+    """A local HTTP server over a folder; gives its URL, which is the same every time.
+
+    Raises DownloadError when the port is taken.
+    """
     handler = partial(_QuietHandler, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", PORT), handler)
+    except OSError as error:
+        raise DownloadError(
+            f"the demo serves its archive on port {PORT} of this machine, which is taken: {error}"
+        ) from error
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{PORT}"
     finally:
         server.shutdown()
         server.server_close()
@@ -53,24 +68,15 @@ def prepare(store: Store) -> None:
 
     Once that is done it is not done again: the archive in the data root is enough from then on.
     """
-    from melee_pipeline.progress import RichProgress
-    from melee_pipeline.replays.simulate import sample_archive
-    from melee_pipeline.sources.download import fetch_archive
-
-    sources = load_catalog(store)
-    if SOURCE in sources and store.stamp("archive", SOURCE):
+    if store.stamp(ARCHIVE, SOURCE):
         return
     archive = store.root / "demo" / "sample-games.7z"
     if not archive.exists():
         typer.echo(f"Simulating {GAMES} games as .slp files …")
-        with atomic_file(archive) as temporary:
-            made = sample_archive(temporary.with_suffix(".7z"), GAMES)
-            made.replace(temporary)
-    port = int(sources[SOURCE].location.split(":")[2].split("/")[0]) if SOURCE in sources else 0
-    with served(archive.parent, port) as url:
-        if SOURCE not in sources:
-            add_source(store, SOURCE, f"{url}/{archive.name}")
-        fetch_archive(store, load_catalog(store)[SOURCE], RichProgress())
+        sample_archive(archive, GAMES)
+    with served(archive.parent) as url:
+        source = add_source(store, SOURCE, f"{url}/{archive.name}")
+        fetch_archive(store, source, RichProgress())
 
 
 def materialize_chain(
@@ -80,7 +86,10 @@ def materialize_chain(
     from melee_pipeline.dag.assets.models import training_set
     from melee_pipeline.dag.definitions import MODEL_ASSETS, SOURCE_ASSETS
 
-    resources = {"data_root": DataRoot(path=str(store.root)), "trainer": Trainer(wandb="off")}
+    resources = {
+        "data_root": DataRoot(path=str(store.root), bars=True),
+        "trainer": Trainer(wandb="off"),
+    }
     quiet = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
     everything = [*SOURCE_ASSETS, training_set, *MODEL_ASSETS]
     for assets, partition in (
@@ -99,7 +108,11 @@ def materialize_chain(
         )
 
 
-def main(prepare_only: bool = typer.Option(False, "--prepare")) -> None:
+def main(
+    prepare_only: Annotated[
+        bool, typer.Option("--prepare", help="Only the sample source.")
+    ] = False,
+) -> None:
     """Run the demo on MELEE_DATA (by default ./data) and the instance of DAGSTER_HOME."""
     started = time.monotonic()
     store = Store(default_data_root())
@@ -127,4 +140,7 @@ def _show(store: Store, trained: Stamp, measured: Stamp) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except MeleePipelineError as error:
+        sys.exit(f"error: {error}")

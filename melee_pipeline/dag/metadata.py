@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -11,13 +11,18 @@ from melee_pipeline.store import Stamp, Store, read_json
 
 Row = Mapping[str, Any]
 
+if TYPE_CHECKING:
+    Result = dg.MaterializeResult[None]
+else:
+    Result = dg.MaterializeResult  # Dagster reads annotations, and knows the bare class only
+
 
 def _result(
     stamp: Stamp,
     found: Sequence[dg.AssetCheckResult],
     metadata: Mapping[str, Any],
-) -> dg.MaterializeResult[None]:
-    common = {
+) -> Result:
+    common: dict[str, Any] = {
         "made_now": stamp.fresh,
         "made_at": stamp.made_at,
         "data_version": stamp.version,
@@ -41,7 +46,7 @@ def table(rows: Sequence[Row]) -> dg.MetadataValue[Any]:
     return dg.MetadataValue.table(records)
 
 
-def archive(stamp: Stamp) -> dg.MaterializeResult[None]:
+def archive(stamp: Stamp) -> Result:
     """replay_archive: where it came from."""
     report = dict(stamp.report)
     url = str(stamp.facts.get("url") or "")
@@ -51,7 +56,7 @@ def archive(stamp: Stamp) -> dg.MaterializeResult[None]:
     return _result(stamp, checks.check_archive(stamp), metadata)
 
 
-def replays(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+def replays(store: Store, stamp: Stamp) -> Result:
     """extracted_replays: what came out and what was skipped."""
     skipped = stamp.report["skipped"]
     metadata = {
@@ -63,7 +68,7 @@ def replays(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
     return _result(stamp, checks.check_replays(store, stamp), metadata)
 
 
-def games(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+def games(store: Store, stamp: Stamp) -> Result:
     """parsed_games: verdicts, characters × stages, lengths."""
     from melee_pipeline.replays.index import read_index
     from melee_pipeline.schema.columns import game_schema
@@ -89,7 +94,7 @@ def games(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
     return _result(stamp, checks.check_games(store, stamp), metadata)
 
 
-def shards(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+def shards(store: Store, stamp: Stamp) -> Result:
     """encoded_shards: size, ranges, what games record, and which column each field is from."""
     from melee_pipeline.schema.columns import column_names
     from melee_pipeline.schema.rows import packed_fields
@@ -120,7 +125,7 @@ def shards(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
     return _result(stamp, checks.check_shards(store, stamp), metadata)
 
 
-def training_set(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+def training_set(store: Store, stamp: Stamp) -> Result:
     """training_set: games per source and split."""
     report = stamp.report
     doubles = report["duplicates_left_out"]
@@ -136,7 +141,7 @@ def training_set(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
     return _result(stamp, checks.check_training_set(store), metadata)
 
 
-def checkpoint(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+def checkpoint(store: Store, stamp: Stamp) -> Result:
     """checkpoint: curves, epochs, and the walk back to archives and URLs."""
     from melee_pipeline.lineage import read_lineage, sources_of
 
@@ -169,7 +174,7 @@ def checkpoint(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
     return _result(stamp, checks.check_checkpoint(store, stamp), metadata)
 
 
-def evaluation(store: Store, stamp: Stamp) -> dg.MaterializeResult[None]:
+def evaluation(store: Store, stamp: Stamp) -> Result:
     """evaluation: the model against trivial baselines."""
     folder = store.root / str(stamp.facts["run"])
     pngs = {

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from melee_pipeline.replays.index import KEPT, IndexRow
+if TYPE_CHECKING:
+    from melee_pipeline.replays.index import IndexRow
 
 
 def embed(path: Path) -> str:
@@ -25,10 +26,11 @@ def _draw(figure: Any) -> str:  # noqa: ANN401 - matplotlib has no types of its 
     return _markdown(out.getvalue())
 
 
-def characters_by_stage(rows: Sequence[IndexRow]) -> str:
+def characters_by_stage(rows: "Sequence[IndexRow]") -> str:
     """How often each character was played on each stage, as a heat map."""
     from matplotlib.figure import Figure
 
+    from melee_pipeline.replays.index import KEPT
     from melee_pipeline.schema.vocab import external_name, stage_name
 
     counts = Counter(
@@ -51,7 +53,7 @@ def characters_by_stage(rows: Sequence[IndexRow]) -> str:
     for y, line in enumerate(grid):
         for x, count in enumerate(line):
             if count:
-                axes.text(x, y, count, ha="center", va="center", color=_ink(count, top))
+                axes.text(x, y, str(count), ha="center", va="center", color=_ink(count, top))
     axes.set_title("players by character and stage")
     return _draw(figure)
 
@@ -60,9 +62,11 @@ def _ink(count: int, top: int) -> str:
     return "white" if count > 0.6 * top else "black"
 
 
-def game_lengths(rows: Sequence[IndexRow]) -> str:
+def game_lengths(rows: "Sequence[IndexRow]") -> str:
     """A histogram of game lengths in minutes."""
     from matplotlib.figure import Figure
+
+    from melee_pipeline.replays.index import KEPT
 
     minutes = [row.frames / 3600 for row in rows if row.verdict == KEPT and row.frames]
     if not minutes:

@@ -1,9 +1,12 @@
 """What assets are given: the data root, and how to train."""
 
+import logging
 import os
 
 import dagster as dg
 
+from melee_pipeline.dag.progress import LogProgress
+from melee_pipeline.progress import Progress, RichProgress
 from melee_pipeline.store import Store
 
 
@@ -16,6 +19,11 @@ class DataRoot(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The folder that holds everything the pipeline makes."""
 
     path: str
+    bars: bool = False  # progress as bars on the terminal, not as lines in the run's log
+
+    def progress(self, log: logging.Logger) -> Progress:
+        """Who is told how long work goes."""
+        return RichProgress() if self.bars else LogProgress(log)
 
     def store(self) -> Store:
         """The data root's paths and stamps."""

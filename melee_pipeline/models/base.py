@@ -50,6 +50,11 @@ class WorldModel(nn.Module, ABC):
         self.slots = PredictedSlots(encoding)
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.parameters()).device
+
+    @property
     @abstractmethod
     def input_width(self) -> int:
         """Numbers that enter the first layer for one prediction."""

@@ -59,7 +59,13 @@ def _start_players(start: GameStart) -> NDArray[np.void]:
 
 def _text(text: str, size: int) -> NDArray[np.uint8]:
     # The console's fonts have only the full-width number sign of connect codes.
-    encoded = text.replace("#", "＃").encode("shift_jis")
+    try:
+        encoded = text.replace("#", "＃").encode("shift_jis")
+    except UnicodeEncodeError as error:
+        raise ReplayError(
+            f"text {text!r} has the character {text[error.start]!r}, which the console cannot "
+            "write: expected Shift-JIS"
+        ) from error
     if len(encoded) > size:
         raise ReplayError(f"text {text!r} takes {len(encoded)} bytes: expected at most {size}")
     return np.frombuffer(encoded.ljust(size, b"\0"), np.uint8)

@@ -115,13 +115,13 @@ def _write_shard(path: Path, source: str, games: dict[str, PackedGame]) -> None:
 
 
 def open_shard(path: Path) -> ShardGames:
-    """Open a shard without reading it. Raises SchemaMismatchError when its layout is another."""
+    """Open a shard without reading it. Raises SchemaMismatchError when it was packed otherwise."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("melee_pipeline", "{}"))
-            expected = {"kind": "shard", "rows": rows_hash()}
+            expected = {"kind": "shard", "rows": rows_hash(), "encoder": ENCODER_VERSION}
             found = {key: header.get(key) for key in expected}
             if found != expected:
                 raise SchemaMismatchError(f"shard {path}", expected, found)

@@ -1,7 +1,8 @@
 """The training set: which games, from which shards, in which split.
 
 The split is by game and hangs on the game's content alone: a game that is in the validation
-split today is in it for ever, whatever arrives later and in whatever order.
+split today is in it for ever, whatever arrives later and in whatever order. The one exception is
+a set so small that all its games draw the same side: one is moved, until another game draws it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation"]
 VALIDATION_SHARE = 0.1
-JOIN_VERSION = "1"  # raise it when the same shards would give another list
+JOIN_VERSION = "2"  # raise it when the same shards would give another list
 NAME = "training_set"  # the one training set's stamp
 
 
@@ -106,10 +107,10 @@ def _games_of(store: Store, source: str) -> list[dict[str, Any]]:
 
 
 def _once(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Each game once: of equal contents the first by (source, md5) stays, the rest is counted."""
+    """Each game once: of equal contents the first by (md5, source) stays, the rest is counted."""
     kept: dict[str, dict[str, Any]] = {}
     doubles: defaultdict[str, int] = defaultdict(int)
-    for row in sorted(rows, key=lambda r: (r["source"], r["md5"])):
+    for row in sorted(rows, key=lambda r: (r["md5"], r["source"])):
         if row["content"] in kept:
             doubles[row["source"]] += 1
         else:
@@ -168,15 +169,12 @@ def load_training_set(store: Store) -> TrainingSet:
     return TrainingSet(pl.read_parquet(store.training_set), stamp)
 
 
-def open_games(
-    store: Store, training_set: TrainingSet, split: Split, max_games: int | None = None
-) -> OpenGames:
-    """The games of a split, memory-mapped."""
+def open_games(store: Store, games: pl.DataFrame) -> OpenGames:
+    """Games of a training set (some of its rows), memory-mapped, in the order given."""
     import torch
 
     from melee_pipeline.tensors.windows import OpenGames
 
-    games = training_set.split(split, max_games)
     names = games["shard"].unique(maintain_order=True).to_list()
     shards = [open_shard(_existing(store.root / name)) for name in names]
     opened = dict(zip(names, shards, strict=True))

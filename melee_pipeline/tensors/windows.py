@@ -106,11 +106,16 @@ class Windows:
         frames = target[:, None] + torch.arange(-self.context, 1)
         return Batch(self.games.gather(game, frames), self.games.available[game])
 
-    def batches(self, size: int, generator: torch.Generator | None) -> Iterator[Batch]:
-        """One epoch in batches of `size`, in order, or shuffled by `generator`."""
+    def batches(
+        self, size: int, generator: torch.Generator | None, skip: int = 0
+    ) -> Iterator[Batch]:
+        """One epoch in batches of `size`, in order, or shuffled by `generator`.
+
+        The first `skip` batches are left out: an epoch that was cut off goes on after them.
+        """
         total = len(self)
         order = (
             torch.arange(total) if generator is None else torch.randperm(total, generator=generator)
         )
-        for first in range(0, total, size):
+        for first in range(skip * size, total, size):
             yield self.batch(order[first : first + size])

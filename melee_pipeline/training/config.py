@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from types import NoneType, UnionType
@@ -38,7 +39,7 @@ class TrainConfig:
     model: ModelConfig
     epochs: int = 20
     batch_size: int | None = None  # windows a step; None: 256, and 512 from 2,000 games on
-    lr: float = 1e-3  # of AdamW, annealed to 0 along a half cosine, step by step
+    lr: float = 1e-3  # of AdamW, annealed towards 0 along a half cosine, epoch by epoch
     weight_decay: float = 1e-5
     loss_weights: dict[str, float] = field(default_factory=_weights)  # see loss_parts
     grad_clip: float | None = None  # largest norm of the gradient; None: as it comes
@@ -54,8 +55,8 @@ class TrainConfig:
             )
         for name, low in _AT_LEAST.items():
             values = _values_of(self, name)
-            if any(value < low for value in values):
-                raise ConfigError(f"{name} is {values[0]}; at least {low} is possible")
+            if values and min(values) < low:
+                raise ConfigError(f"{name} is {min(values)}; at least {low} is possible")
         if any(not 0 <= share < 1 for share in _values_of(self, "dropout")):
             raise ConfigError("dropout must be at least 0 and below 1")
 
@@ -181,7 +182,7 @@ def _checked(knob: str, value: Any, hint: Any) -> Any:  # noqa: ANN401, PLR0911
     if origin is dict and isinstance(value, Mapping):
         return {key: _checked(f"{knob}.{key}", item, arguments[1]) for key, item in value.items()}
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is float and is_number:
+    if hint is float and is_number and math.isfinite(value):
         return float(value)
     if hint is int and is_number and float(value).is_integer():
         return int(value)

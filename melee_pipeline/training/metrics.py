@@ -8,6 +8,9 @@ damage_mae              mean |error| of percent
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -112,3 +115,13 @@ class Tally:
             )
         }
         return {"loss": loss.item(), **means}
+
+    def state(self) -> dict[str, Any]:
+        """What a tally that goes on later needs: the numbers so far."""
+        self._fetch()
+        return {"sums": self.sums, "counts": self.counts, "steps": self.steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self.sums, self.counts = state["sums"].clone(), state["counts"].clone()
+        self.steps = state["steps"]

@@ -5,7 +5,6 @@ import dagster as dg
 from melee_pipeline.dag import metadata as show
 from melee_pipeline.dag.checks import check
 from melee_pipeline.dag.partitions import SOURCES
-from melee_pipeline.dag.progress import LogProgress
 from melee_pipeline.dag.resources import DataRoot
 
 OWNERS = ["team:melee-pipeline"]
@@ -24,9 +23,7 @@ NETWORK = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL
         check("replay_archive", "announced_size", "It has the size that the server announced."),
     ],
 )
-def replay_archive(
-    context: dg.AssetExecutionContext, data_root: DataRoot
-) -> dg.MaterializeResult[None]:
+def replay_archive(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
     """The source's archive, downloaded and verified (or a local file or folder, in place).
 
     Look at `url`, `sha256` and `bytes`: they are where all lineage ends. A finished download is
@@ -37,7 +34,7 @@ def replay_archive(
 
     store = data_root.store()
     stamp = fetch_archive(
-        store, find_source(store, context.partition_key), LogProgress(context.log)
+        store, find_source(store, context.partition_key), data_root.progress(context.log)
     )
     return show.archive(stamp)
 
@@ -54,15 +51,13 @@ def replay_archive(
         check("extracted_replays", "stays_inside", "No member points outside the folder."),
     ],
 )
-def extracted_replays(
-    context: dg.AssetExecutionContext, data_root: DataRoot
-) -> dg.MaterializeResult[None]:
+def extracted_replays(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
     """The `.slp` files of the archive. What else it held is skipped and counted."""
     from melee_pipeline.sources.extract import extract_replays
 
     store = data_root.store()
     return show.replays(
-        store, extract_replays(store, context.partition_key, LogProgress(context.log))
+        store, extract_replays(store, context.partition_key, data_root.progress(context.log))
     )
 
 
@@ -79,9 +74,7 @@ def extracted_replays(
         check("parsed_games", "frames_without_gaps", "Frame ids run from −123 without gaps."),
     ],
 )
-def parsed_games(
-    context: dg.AssetExecutionContext, data_root: DataRoot
-) -> dg.MaterializeResult[None]:
+def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
     """One Parquet table per game, in game units, and an index with a row for every file met.
 
     `refused` counts the files that are not games of the data set, by reason; `parsed_now` says
@@ -90,7 +83,7 @@ def parsed_games(
     from melee_pipeline.replays.parse import parse_source
 
     store = data_root.store()
-    stamp = parse_source(store, context.partition_key, LogProgress(context.log))
+    stamp = parse_source(store, context.partition_key, data_root.progress(context.log))
     return show.games(store, stamp)
 
 
@@ -106,12 +99,10 @@ def parsed_games(
         check("encoded_shards", "round_trip", "Shards give back the tables, within tolerance."),
     ],
 )
-def encoded_shards(
-    context: dg.AssetExecutionContext, data_root: DataRoot
-) -> dg.MaterializeResult[None]:
+def encoded_shards(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
     """The games, packed for training: memory-mapped shards that every encoding version reads."""
     from melee_pipeline.tensors.shards import build_shards
 
     store = data_root.store()
-    stamp = build_shards(store, context.partition_key, LogProgress(context.log))
+    stamp = build_shards(store, context.partition_key, data_root.progress(context.log))
     return show.shards(store, stamp)

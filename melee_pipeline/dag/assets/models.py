@@ -6,8 +6,8 @@ from melee_pipeline.dag import metadata as show
 from melee_pipeline.dag.assets.data import OWNERS, encoded_shards
 from melee_pipeline.dag.checks import check
 from melee_pipeline.dag.partitions import EXPERIMENTS
-from melee_pipeline.dag.progress import LogProgress
 from melee_pipeline.dag.resources import DataRoot, Trainer
+from melee_pipeline.store import CHECKPOINT
 
 
 @dg.asset(
@@ -21,9 +21,7 @@ from melee_pipeline.dag.resources import DataRoot, Trainer
         check("training_set", "splits_are_apart", "No game is in two splits."),
     ],
 )
-def training_set(
-    context: dg.AssetExecutionContext, data_root: DataRoot
-) -> dg.MaterializeResult[None]:
+def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
     """The list of games to train on, joined over every encoded source, and their split.
 
     It waits for no source: those that are not encoded yet are named under `missing_sources`. The
@@ -32,7 +30,7 @@ def training_set(
     from melee_pipeline.tensors.training_set import build_training_set
 
     store = data_root.store()
-    return show.training_set(store, build_training_set(store, LogProgress(context.log)))
+    return show.training_set(store, build_training_set(store, data_root.progress(context.log)))
 
 
 @dg.asset(
@@ -49,7 +47,7 @@ def training_set(
 )
 def checkpoint(
     context: dg.AssetExecutionContext, data_root: DataRoot, trainer: Trainer
-) -> dg.MaterializeResult[None]:
+) -> show.Result:
     """A trained world model: `best.pt` and `final.pt`, with manifest and lineage beside them.
 
     A run of the same training set, settings and seed is not trained again; one that was cut off
@@ -64,7 +62,7 @@ def checkpoint(
         recipe(context.partition_key),
         device=trainer.device,
         wandb=trainer.wandb,
-        progress=LogProgress(context.log),
+        progress=data_root.progress(context.log),
     )
     return show.checkpoint(store, stamp)
 
@@ -86,11 +84,14 @@ def checkpoint(
     ],
 )
 def evaluation(
-    context: dg.AssetExecutionContext, data_root: DataRoot
-) -> dg.MaterializeResult[None]:
+    context: dg.AssetExecutionContext, data_root: DataRoot, trainer: Trainer
+) -> show.Result:
     """The checkpoint on games it never saw, against trivial baselines, one step and rolled out."""
     from melee_pipeline.evaluation.report import evaluate
 
     store = data_root.store()
-    stamp = evaluate(store, context.partition_key, progress=LogProgress(context.log))
+    name = context.partition_key
+    trained = store.need(CHECKPOINT, name, f"--experiment {name}")
+    run = store.root / trained.facts["run"]
+    stamp = evaluate(store, run, device=trainer.device, progress=data_root.progress(context.log))
     return show.evaluation(store, stamp)

@@ -1,0 +1,1 @@
+"""Checkpoints against trivial baselines, one step ahead and in rollouts."""

@@ -1,0 +1,169 @@
+"""Measuring a checkpoint on the games it was not trained on, against trivial baselines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from melee_pipeline.errors import ArtefactError
+from melee_pipeline.evaluation.baselines import BASELINES
+from melee_pipeline.evaluation.pictures import draw_paths, draw_rollouts
+from melee_pipeline.evaluation.rollout import (
+    HORIZON,
+    Rollout,
+    pick_starts,
+    roll_out,
+    rollout_windows,
+)
+from melee_pipeline.models.base import WorldModel
+from melee_pipeline.progress import Progress
+from melee_pipeline.schema.encoding import hash_of
+from melee_pipeline.store import CHECKPOINT, EVALUATION, Stamp, Store, read_json, write_json
+from melee_pipeline.tensors.training_set import load_training_set, open_games
+from melee_pipeline.tensors.windows import Windows
+from melee_pipeline.training.checkpoint import load_checkpoint
+from melee_pipeline.training.config import TrainConfig
+from melee_pipeline.training.device import pick_device
+from melee_pipeline.training.losses import Objective
+from melee_pipeline.training.measure import measure
+from melee_pipeline.training.metrics import MEASURES, Measures, Tally
+from melee_pipeline.training.run import RunFolder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+EVALUATOR_VERSION = "1"  # raise it when the same checkpoint would give other numbers
+BATCH = 1024
+_LESS_IS_BETTER = ("position_mae", "damage_mae", "rollout_error")
+_MORE_IS_BETTER = ("action_accuracy", "action_change_accuracy")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The games that a checkpoint is measured on."""
+
+    split: str  # validation, or train when no game validates
+    games: pl.DataFrame
+
+
+def evaluate(store: Store, path: Path, *, device: str = "auto", progress: Progress) -> Stamp:
+    """Measure a checkpoint: `path` is its file, or the folder of a run, which means its best.pt.
+
+    Nothing is done when this very checkpoint was measured on these very games before. Raises
+    ArtefactError when the checkpoint or its games are gone.
+    """
+    if path.is_dir():
+        path = RunFolder(path).best
+    checkpoint = load_checkpoint(path, pick_device(device))
+    folder = RunFolder(path.resolve().parent)
+    experiment = checkpoint.config.experiment
+    held = held_games(store, folder)
+    inputs = {
+        "checkpoint": f"{folder.path.name}/{path.name}",
+        "games": hash_of(sorted(held.games["table_hash"])),
+        "evaluator": EVALUATOR_VERSION,
+    }
+    found = store.current(EVALUATION, experiment, inputs)
+    if found and all(
+        (store.root / found.facts["run"] / p).exists() for p in found.facts["pictures"]
+    ):
+        return found
+    config, model = checkpoint.config, checkpoint.model
+    models: dict[str, WorldModel] = {experiment: model}
+    for name, kind in BASELINES.items():
+        models[name] = kind(model.encoding, config.model.context).to(model.device).eval()
+    table, rollouts = _measure_all(store, models, held, config, progress)
+    pictures = _draw(folder.path, path.stem, rollouts)
+    report = {
+        "split": held.split,
+        "games": len(held.games),
+        "table": table,
+        "model": {key: value for key, value in table[0].items() if key != "model"},
+        "beats_baselines": not lost_to_baselines(table),
+        "lost_to_baselines": lost_to_baselines(table),
+        "horizons": {n: r.position_error.tolist() for n, r in rollouts.items()},
+    }
+    write_json(folder.path / f"{path.stem}-evaluation.json", report)
+    facts = {"run": str(folder.path.relative_to(store.root)), "pictures": pictures}
+    trained = store.stamp(CHECKPOINT, experiment)
+    upstream = [trained.record()] if trained and trained.version == folder.path.name else []
+    version = hash_of({"table": table, "horizons": report["horizons"]})
+    return store.put(Stamp(EVALUATION, experiment, inputs, version, report, facts, upstream))
+
+
+def held_games(store: Store, folder: RunFolder) -> Held:
+    """The validation games of a run; of a run that has none, its training games.
+
+    Raises ArtefactError when the training set no longer has them.
+    """
+    import polars as pl
+
+    manifest = read_json(folder.manifest)
+    split = "validation" if manifest["validation_md5s"] else "train"
+    md5s = manifest["validation_md5s"] or manifest["game_md5s"]
+    games = load_training_set(store).games
+    found = games.filter(pl.col("md5").is_in(md5s)).sort("shard", "first")
+    if len(found) < len(md5s):
+        raise ArtefactError(
+            f"{folder.path}: {len(md5s) - len(found)} of the {len(md5s)} games that it is measured "
+            "on are not in the training set any more; add their source again: melee-pipeline run"
+        )
+    return Held(split, found)
+
+
+def _measure_all(
+    store: Store,
+    models: dict[str, WorldModel],
+    held: Held,
+    config: TrainConfig,
+    progress: Progress,
+) -> tuple[list[Row], dict[str, Rollout]]:
+    games = open_games(store, held.games)
+    windows = Windows(games, config.model.context)
+    long = rollout_windows(games, config.model.context)
+    starts = pick_starts(long)
+    table: list[Row] = []
+    rollouts: dict[str, Rollout] = {}
+    for name, model in models.items():
+        tally = Tally(
+            Objective(model.encoding, config.loss_weights).to(model.device),
+            Measures(model.encoding).to(model.device),
+            f"{name}: evaluate",
+        )
+        with progress.task(f"{name}: evaluate", len(windows), "windows") as advance:
+            means = measure(model, tally, windows, BATCH, advance)
+        with progress.task(f"{name}: roll out", HORIZON, "frames") as advance:
+            rollouts[name] = roll_out(model, long, starts, advance)
+        # A baseline is certain of everything, so its loss says nothing beside a model's.
+        loss = None if name in BASELINES else means["loss"]
+        measures = {key: means[key] for key in MEASURES}
+        table.append({"model": name, "loss": loss, **measures, **_rollout_row(rollouts[name])})
+    return table, rollouts
+
+
+def _rollout_row(rollout: Rollout) -> Row:
+    return {"rollout_error": rollout.error, "rollout_starts": len(rollout.positions)}
+
+
+def lost_to_baselines(table: list[Row]) -> list[str]:
+    """The measures in which the first row is not better than every other row."""
+    mine, others = table[0], table[1:]
+
+    def worse(key: str, sign: int) -> bool:
+        known = [row[key] for row in others if row[key] is not None]
+        return mine[key] is not None and any(sign * mine[key] <= sign * v for v in known)
+
+    return [
+        *(key for key in _MORE_IS_BETTER if worse(key, 1)),
+        *(key for key in _LESS_IS_BETTER if worse(key, -1)),
+    ]
+
+
+def _draw(folder: Path, stem: str, rollouts: dict[str, Rollout]) -> list[str]:
+    pictures = {f"{stem}-rollout.png": draw_rollouts, f"{stem}-paths.png": draw_paths}
+    for name, draw in pictures.items():
+        draw(rollouts, folder / name)
+    return list(pictures)

@@ -1,0 +1,101 @@
+"""Weights & Biases, when it is wanted: a run must never fail or wait because of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
+
+from melee_pipeline.errors import ConfigError
+
+PROJECT = "melee-worldmodel"
+Mode = Literal["off", "offline", "online"]
+MODES = ("auto", "off", "offline", "online")
+
+
+class RunLog(Protocol):
+    """Somebody who is told the numbers of every epoch."""
+
+    url: str | None
+
+    def epoch(self, numbers: Mapping[str, float | int | None]) -> None:
+        """The numbers of an epoch that has ended."""
+        ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    url: str | None = None
+
+    def epoch(self, numbers: Mapping[str, float | int | None]) -> None:
+        """Nothing to do."""
+
+
+class WandbLog:
+    """Tells Weights & Biases."""
+
+    def __init__(self, run: Any, url: str | None) -> None:  # noqa: ANN401 - wandb's Run
+        self._run, self.url = run, url
+
+    def epoch(self, numbers: Mapping[str, float | int | None]) -> None:
+        """One step of the run, numbered by the epoch."""
+        self._run.log({k: v for k, v in numbers.items() if v is not None}, step=numbers["epoch"])
+
+
+def resolve_mode(mode: str) -> Mode:
+    """What a mode comes to: without a key, `auto` and `online` are offline.
+
+    Raises ConfigError for any other word.
+    """
+    if mode not in MODES:
+        raise ConfigError(f"wandb is {mode!r}; expected one of {', '.join(MODES)}")
+    if mode == "off":
+        return "off"
+    return "online" if mode != "offline" and has_key() else "offline"
+
+
+def has_key() -> bool:
+    """Whether this user has given wandb a key, in the environment or by `wandb login`."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc().authenticators(host) is not None
+    except (OSError, NetrcParseError):
+        return False
+
+
+@contextmanager
+def open_log(mode: str, folder: Path, name: str, config: Mapping[str, Any]) -> Iterator[RunLog]:
+    """A log of one run. What it writes on this machine lies in `folder`/wandb."""
+    resolved = resolve_mode(mode)
+    if resolved == "off":
+        yield Silent()
+        return
+    import wandb
+
+    try:
+        run = wandb.init(
+            project=PROJECT,
+            name=f"{name}-{folder.name}",
+            id=f"{name}-{folder.name}",
+            resume="allow",
+            config=dict(config),
+            dir=str(folder),
+            mode=resolved,
+            settings=wandb.Settings(silent=True, console="off", disable_git=True, save_code=False),
+        )
+    except (wandb.Error, OSError) as error:
+        logging.getLogger(__name__).warning("wandb: %s; going on without it", error)
+        yield Silent()
+        return
+    try:
+        yield WandbLog(run, run.url if resolved == "online" else None)
+    finally:
+        run.finish()

@@ -1,0 +1,138 @@
+"""Training a recipe on the training set, into the folder of its run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from melee_pipeline.errors import TrainingError
+from melee_pipeline.progress import Progress
+from melee_pipeline.schema.encoding import encoding, hash_of
+from melee_pipeline.store import CHECKPOINT, Stamp, Store
+from melee_pipeline.tensors.training_set import TrainingSet, load_training_set, open_games
+from melee_pipeline.tensors.windows import Windows
+from melee_pipeline.training.checkpoint import save_checkpoint
+from melee_pipeline.training.config import TrainConfig
+from melee_pipeline.training.device import pick_device
+from melee_pipeline.training.log import open_log
+from melee_pipeline.training.pictures import draw_curves
+from melee_pipeline.training.run import (
+    Epoch,
+    Games,
+    RunFolder,
+    git_commit,
+    machine,
+    write_lineage,
+    write_manifest,
+)
+from melee_pipeline.training.trainer import Trainer
+
+TRAINER_VERSION = "1"  # raise it when the same data and settings would give other weights
+
+
+def train(
+    store: Store,
+    config: TrainConfig,
+    *,
+    device: str = "auto",
+    wandb: str = "auto",
+    progress: Progress,
+) -> Stamp:
+    """Train on the training set as it was last joined.
+
+    A run of the same games, settings and code version is not trained again; one that was cut off
+    goes on where it was saved last. Raises ArtefactError when there is no training set,
+    TrainingError when it has no game to learn from or when a loss is not finite.
+    """
+    training_set = load_training_set(store)
+    inputs = {
+        "training_set": training_set.version,
+        "config": config.hash,
+        "schema": encoding(config.model.encoding).schema_hash,
+        "trainer": TRAINER_VERSION,
+    }
+    version = hash_of(inputs)
+    folder = RunFolder(store.run(config.experiment, version))
+    found = store.current(CHECKPOINT, config.experiment, inputs)
+    if found and folder.finished():
+        return found
+    had_to_train = not folder.finished()
+    if had_to_train:
+        _train(store, training_set, config, folder, pick_device(device), wandb, progress)
+    stamp = store.put(_stamp(store, training_set, config, folder, inputs, version))
+    return replace(stamp, fresh=had_to_train)
+
+
+def _stamp(
+    store: Store,
+    training_set: TrainingSet,
+    config: TrainConfig,
+    folder: RunFolder,
+    inputs: dict[str, str],
+    version: str,
+) -> Stamp:
+    epochs = folder.epochs()
+    best = min(epochs, key=_score)
+    report = {
+        "epochs": len(epochs),
+        "best_epoch": best["epoch"],
+        "best_loss": best["loss"],
+        "best_validation_loss": best.get("validation_loss"),
+    }
+    facts = {"run": str(folder.path.relative_to(store.root))}
+    upstream = [training_set.stamp.record()]
+    return Stamp(CHECKPOINT, config.experiment, inputs, version, report, facts, upstream)
+
+
+def _score(epoch: Epoch) -> float:
+    """What `best` means: the validation loss, or the loss where no game validates."""
+    validation = epoch.get("validation_loss")
+    return float(epoch["loss"] or 0.0) if validation is None else float(validation)
+
+
+def _train(
+    store: Store,
+    training_set: TrainingSet,
+    config: TrainConfig,
+    folder: RunFolder,
+    device: torch.device,
+    wandb: str,
+    progress: Progress,
+) -> None:
+    games = Games.of(training_set, config)
+    if games.train.is_empty():
+        raise TrainingError("the training set has no game to learn from; add a source of games")
+    context = config.model.context
+    windows = Windows(open_games(store, games.train), context)
+    # One game alone trains and has nobody to validate it.
+    validating = not games.validation.is_empty()
+    validation = Windows(open_games(store, games.validation), context) if validating else None
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_lineage(folder, training_set, games)
+    trainer = Trainer(config, folder, windows, validation, device, training_set.version)
+    made = {"data_fingerprint": games.fingerprint, "training_set": training_set.version}
+    facts = {"machine": machine(str(device)), "git_commit": git_commit()}
+
+    def record(**more: Any) -> None:  # noqa: ANN401 - JSON
+        write_manifest(folder, training_set, games, config, trainer.epochs, {**facts, **more})
+
+    def save(path: Path) -> None:
+        header = {**made, "epoch": len(trainer.epochs)}
+        save_checkpoint(path, trainer.model.state_dict(), config, header)
+
+    with open_log(wandb, folder.path, config.experiment, config.to_dict()) as log:
+        record(finished=False)
+        while len(trainer.epochs) < config.epochs:
+            epoch = trainer.one_epoch(progress)
+            if _score(epoch) <= min(map(_score, trainer.epochs)):
+                save(folder.best)
+            trainer.save()
+            record(finished=False)
+            draw_curves(trainer.epochs, folder.curves)
+            log.epoch(epoch)
+        save(folder.final)
+        record(finished=True, wandb_url=log.url)
+    folder.resume.unlink(missing_ok=True)

@@ -1,0 +1,145 @@
+"""The whole chain through Dagster: two sources over HTTP to an evaluated checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from melee_pipeline.dag.assets.models import training_set
+from melee_pipeline.dag.definitions import MODEL_ASSETS, SOURCE_ASSETS
+from melee_pipeline.dag.partitions import register_partitions
+from melee_pipeline.dag.resources import DataRoot, Trainer
+from melee_pipeline.lineage import read_lineage, sources_of
+from melee_pipeline.replays.simulate import sample_archive
+from melee_pipeline.sources.catalog import add_source
+from melee_pipeline.store import Store, file_sha256
+from melee_pipeline_tests.servers import serve
+
+EVERYTHING = [*SOURCE_ASSETS, training_set, *MODEL_ASSETS]
+SOURCE_NAMES = ["replay_archive", "extracted_replays", "parsed_games", "encoded_shards"]
+
+
+@dataclass
+class World:
+    """An instance, a data root, and the archives that a local server serves."""
+
+    instance: dg.DagsterInstance
+    store: Store
+    archives: Path
+    url: str
+
+    def add(self, name: str, games: int) -> None:
+        """A new source, as a user adds one."""
+        sample_archive(self.archives / f"{name}.7z", games)
+        add_source(self.store, name, f"{self.url}/{name}.7z")
+        register_partitions(self.instance, self.store)
+
+    def make(self, assets: list[Any], partition: str | None) -> dict[str, dict[str, Any]]:
+        """Materialize assets in this process; their metadata by asset."""
+        result = dg.materialize(
+            EVERYTHING,
+            selection=assets,
+            partition_key=partition,
+            instance=self.instance,
+            resources={
+                "data_root": DataRoot(path=str(self.store.root)),
+                "trainer": Trainer(device="cpu", wandb="off"),
+            },
+        )
+        assert all(e.passed for e in result.get_asset_check_evaluations() if e.blocking)
+        return {
+            event.asset_key.to_user_string(): {
+                key: value.value for key, value in event.materialization.metadata.items()
+            }
+            for event in result.get_asset_materialization_events()
+            if event.asset_key is not None
+        }
+
+    def data_version(self, asset: str) -> str:
+        """The version that Dagster has recorded last."""
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return str((event.asset_materialization.tags or {})["dagster/data_version"])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    root = tmp_path_factory.mktemp("world")
+    archives = root / "archives"
+    archives.mkdir()
+    (root / "dagster").mkdir()
+    with (
+        serve(archives) as url,
+        dg.DagsterInstance.local_temp(str(root / "dagster")) as instance,
+    ):
+        made = World(instance, Store(root / "data"), archives, url)
+        made.add("one", 4)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def first(world: World) -> dict[str, dict[str, Any]]:
+    """What the first run of everything said."""
+    said = world.make(SOURCE_ASSETS, "one")
+    said |= world.make([training_set], None)
+    return said | world.make(MODEL_ASSETS, "demo")
+
+
+def test_every_asset_says_what_it_made(world: World, first: dict[str, dict[str, Any]]) -> None:
+    assert set(first) == {*SOURCE_NAMES, "training_set", "checkpoint", "evaluation"}
+    archive = world.archives / "one.7z"
+    assert first["replay_archive"]["url"] == f"{world.url}/one.7z"
+    assert first["replay_archive"]["sha256"] == file_sha256(archive)
+    assert first["replay_archive"]["bytes"] == archive.stat().st_size
+    assert first["extracted_replays"]["replays"] == 4 + 3  # an empty one, a torn one, one twice
+    assert (first["parsed_games"]["files"], first["parsed_games"]["games"]) == (7, 4)
+    assert first["encoded_shards"]["games"] == first["training_set"]["games"] == 4
+    assert first["encoded_shards"]["bytes_per_frame"] <= 100
+    assert first["checkpoint"]["data_fingerprint"] == first["training_set"]["data_fingerprint"]
+    assert first["evaluation"]["position_mae"] > 0
+
+
+def test_data_versions_are_those_of_the_stamps(
+    world: World, first: dict[str, dict[str, Any]]
+) -> None:
+    stages = ["archive", "replays", "games", "shards"]
+    for asset, stage in zip(SOURCE_NAMES, stages, strict=True):
+        stamp = world.store.stamp(stage, "one")
+        assert stamp is not None
+        assert world.data_version(asset) == stamp.version == first[asset]["data_version"]
+
+
+def test_the_checkpoint_walks_back_to_the_url(
+    world: World, first: dict[str, dict[str, Any]]
+) -> None:
+    [source] = sources_of(read_lineage(Path(first["checkpoint"]["run_folder"])))
+    assert source.location == f"{world.url}/one.7z"
+    assert source.sha256 == first["replay_archive"]["sha256"]
+    assert len(source.md5s) == 4
+
+
+def test_doing_it_again_makes_nothing(world: World, first: dict[str, dict[str, Any]]) -> None:
+    again = world.make(SOURCE_ASSETS, "one") | world.make([training_set], None)
+    again |= world.make(MODEL_ASSETS, "demo")
+    for asset, said in again.items():
+        assert said["made_now"] is False, asset
+        assert said["data_version"] == first[asset]["data_version"], asset
+    assert again["parsed_games"]["parsed_now"] == 0
+
+
+def test_a_second_source_is_all_the_work_there_is(
+    world: World, first: dict[str, dict[str, Any]]
+) -> None:
+    before = {p: p.stat().st_mtime_ns for p in world.store.games("one").iterdir()}
+    world.add("two", 6)  # the first four games are those of the first source
+    said = world.make(SOURCE_ASSETS, "two") | world.make([training_set], None)
+    assert said["parsed_games"]["parsed_now"] == 6 + 2
+    assert said["training_set"]["games"] == 6
+    assert said["training_set"]["data_fingerprint"] != first["training_set"]["data_fingerprint"]
+    assert {p: p.stat().st_mtime_ns for p in world.store.games("one").iterdir()} == before

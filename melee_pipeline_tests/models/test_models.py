@@ -1,0 +1,204 @@
+"""World models: exact sizes, what they may read, and how a prediction becomes a frame."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from melee_pipeline.errors import ConfigError
+from melee_pipeline.models.base import WorldModel, advance, append
+from melee_pipeline.models.config import MLPConfig, ModelConfig
+from melee_pipeline.models.fields import FrameInput, Prediction
+from melee_pipeline.models.world import build_model, describe
+from melee_pipeline.schema.encoding import encoding
+from melee_pipeline.tensors.decode import Decoded
+from melee_pipeline.training.recipes import RECIPES
+from melee_pipeline_tests.models.frames import random_frames
+
+
+@pytest.fixture(params=RECIPES)
+def model(request: pytest.FixtureRequest) -> WorldModel:
+    """A fresh model of each recipe."""
+    torch.manual_seed(0)
+    return build_model(RECIPES[request.param]().model).eval()
+
+
+def windows(model: WorldModel, batch: int = 3, seed: int = 0) -> Decoded:
+    return random_frames(model.encoding, batch, model.context + 1, seed)
+
+
+def outputs(prediction: Prediction) -> list[Tensor]:
+    return [prediction.delta, prediction.value, *prediction.classes.values()]
+
+
+def same(one: Prediction, other: Prediction) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(outputs(one), outputs(other), strict=True))
+
+
+def changed_states(frames: Decoded, at: int) -> Iterator[tuple[str, Decoded]]:
+    """The frames with one part of the state of frame `at` changed, part by part."""
+    for name in ("continuous", "binary"):
+        part = getattr(frames, name).clone()
+        part[:, at] = 1 - part[:, at]
+        yield name, replace(frames, **{name: part})
+    for name, ids in frames.category.items():
+        yield name, replace(frames, category=frames.category | {name: moved(ids, at)})
+    for name, ids in frames.shared.items():
+        yield name, replace(frames, shared=frames.shared | {name: moved(ids, at)})
+
+
+def moved(ids: Tensor, at: int) -> Tensor:
+    """Other ids of the vocabulary on frame `at`."""
+    changed = ids.clone()
+    changed[:, at] = (changed[:, at] + 1) % 8
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("version", "width", "parameters"), [("v1", 1_120, 931_422), ("v2", 1_480, 1_116_138)]
+)
+def test_sizes_are_those_of_the_reference(version: str, width: int, parameters: int) -> None:
+    model = build_model(MLPConfig(encoding=version))
+    assert model.input_width == width
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    facts = describe(MLPConfig(encoding=version))
+    assert (facts["input"], facts["parameters"]) == (width, parameters)
+    assert sum(layer["parameters"] for layer in facts["layers"]) == parameters
+
+
+def test_layers_of_v1_one_by_one() -> None:
+    layers = {x["name"]: x["shape"] for x in describe(MLPConfig(encoding="v1"))["layers"]}
+    assert {name: shape for name, shape in layers.items() if name.endswith("weight")} == {
+        "frame_input.category.action_state.weight": [400, 32],
+        "frame_input.category.jumps_left.weight": [8, 4],
+        "trunk.0.weight": [512, 1120],
+        "trunk.3.weight": [256, 512],
+        "heads.delta.weight": [2 * 4, 256],
+        "heads.value.weight": [2 * 3, 256],
+        "heads.classes.action_state.weight": [2 * 400, 256],
+        "heads.classes.jumps_left.weight": [2 * 8, 256],
+    }
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_prediction_has_the_shapes_of_its_heads(version: str) -> None:
+    model = build_model(MLPConfig(encoding=version))
+    prediction = model(windows(model))
+    assert prediction.steps == 1
+    assert prediction.delta.shape == (3, 1, 2, 4)
+    assert prediction.value.shape == (3, 1, 2, 3)
+    assert {name: tuple(logits.shape) for name, logits in prediction.classes.items()} == {
+        "action_state": (3, 1, 2, 400),
+        "jumps_left": (3, 1, 2, 8),
+    }
+
+
+def test_the_state_of_the_target_never_reaches_its_prediction(model: WorldModel) -> None:
+    frames = windows(model)
+    before = model(frames)
+    for name, changed in changed_states(frames, at=model.context):
+        assert same(model(changed), before), name
+
+
+def test_the_state_before_the_target_does(model: WorldModel) -> None:
+    """Else the test above could not fail."""
+    frames = windows(model)
+    before = model(frames)
+    for at in (0, model.context - 1):
+        for name, changed in changed_states(frames, at):
+            assert not same(model(changed), before), (name, at)
+
+
+def test_every_parameter_gets_a_gradient(model: WorldModel) -> None:
+    loss = sum((out**2).mean() for out in outputs(model(windows(model, batch=16))))
+    assert isinstance(loss, Tensor)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_checkpoint_holds_the_parameters_and_nothing_else(model: WorldModel) -> None:
+    assert set(model.state_dict()) == {name for name, _ in model.named_parameters()}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_input_vectors_have_the_stated_layout(version: str) -> None:
+    """For each player continuous, binary, control, embeddings; then what the frame shares."""
+    scheme = encoding(version)
+    embed, frames = FrameInput(scheme), random_frames(scheme, 2, 3)
+    found = embed(frames)
+    assert found.shape == (2, 3, scheme.per_frame)
+    for b, t in ((0, 0), (1, 2)):
+        wanted: list[float] = []
+        for p in range(2):
+            for part in (frames.continuous, frames.binary, frames.control):
+                wanted += part[b, t, p].tolist()
+            for slot in scheme.category:
+                row = int(frames.category[slot.name][b, t, p])
+                wanted += embed.category[slot.name].weight[row].tolist()  # type: ignore[index]
+        for slot in scheme.shared:
+            wanted += embed.shared[slot.name].weight[int(frames.shared[slot.name][b, t])].tolist()  # type: ignore[index]
+        assert found[b, t].tolist() == wanted
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_advance_is_the_plain_computation(version: str) -> None:
+    model = build_model(MLPConfig(encoding=version)).eval()
+    frames, new = windows(model), random_frames(model.encoding, 3, 1, seed=1)
+    last = frames.frames(-1)
+    prediction = model(frames)
+    found = advance(model.slots, last, prediction, new.control)
+    names = [slot.name for slot in model.encoding.continuous]
+    moving = ("percent", "x", "y", "shield_strength")
+    for k, name in enumerate(names):
+        wanted = last.continuous[..., k]
+        if name in moving:
+            wanted = wanted + prediction.delta[..., moving.index(name)]
+        assert torch.equal(found.continuous[..., k], wanted), name
+    likely = torch.sigmoid(prediction.value) > 0.5
+    assert torch.equal(found.binary, likely.float())
+    for name, ids in found.category.items():
+        classes = prediction.classes.get(name)
+        assert torch.equal(ids, last.category[name] if classes is None else classes.max(-1).indices)
+    assert torch.equal(found.control, new.control)
+    assert all(torch.equal(found.shared[name], ids) for name, ids in last.shared.items())
+    assert found.available is last.available
+
+
+def test_append_puts_a_frame_at_the_end(model: WorldModel) -> None:
+    frames, frame = windows(model), random_frames(model.encoding, 3, 1, seed=1)
+    longer = append(frames, frame)
+    for part, wanted in ((longer.frames(0, -1), frames), (longer.frames(-1), frame)):
+        for name in ("continuous", "binary", "control"):
+            assert torch.equal(getattr(part, name), getattr(wanted, name)), name
+        for group in ("category", "shared"):
+            assert getattr(part, group).keys() == getattr(wanted, group).keys()
+            for name, ids in getattr(wanted, group).items():
+                assert torch.equal(getattr(part, group)[name], ids), name
+    assert longer.available is frames.available
+    assert {f.name for f in fields(Decoded)} == {
+        "continuous", "binary", "control", "category", "shared", "available",
+    }, "append must carry a new part too"  # fmt: skip
+
+
+def test_what_cannot_be_built_is_named() -> None:
+    with pytest.raises(ConfigError, match="encoding 'v9' is unknown; there are v1, v2"):
+        build_model(MLPConfig(encoding="v9"))
+    with pytest.raises(ConfigError, match="no model is built from a ModelConfig"):
+        build_model(ModelConfig(encoding="v1"))
+
+
+def test_models_and_training_need_no_dagster() -> None:
+    code = (
+        "import sys, melee_pipeline.models.world, melee_pipeline.training.loop;"
+        "print([name for name in sys.modules if name.partition('.')[0] == 'dagster'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "[]"

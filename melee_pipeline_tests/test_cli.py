@@ -1,0 +1,217 @@
+"""The command line: what commands print, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+
+from melee_pipeline.cli import app, main
+from melee_pipeline.replays.index import read_index
+from melee_pipeline.store import Store
+from melee_pipeline_tests.replays.games import small_game, write_games
+
+SCRIPT = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from melee_pipeline.cli import main; main()"
+)
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command line in this process, as the installed script does."""
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.delenv("MELEE_DATA", raising=False)
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["melee-pipeline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return Ended(end.value.code, out, err)
+
+    return run
+
+
+def commands(group: Any, name: str = "") -> dict[str, Any]:  # noqa: ANN401 - click's own
+    """All commands by their words."""
+    found = {name: group} if name else {}
+    for word, command in getattr(group, "commands", {}).items():
+        found |= commands(command, f"{name} {word}".strip())
+    return found
+
+
+@pytest.mark.parametrize("words", commands(typer.main.get_command(app)))
+def test_every_command_explains_itself(words: str, cli: Run) -> None:
+    command = commands(typer.main.get_command(app))[words]
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{words}: {parameter.name} has no help"
+    ended = cli(*words.split(), "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert command.help.split(".")[0].split(":")[0] in " ".join(ended.out.split())
+
+
+def test_without_a_command_there_is_help(cli: Run) -> None:
+    for words in ((), ("sources",)):
+        ended = cli(*words)
+        assert ended.code == 2
+        assert "Usage:" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("recipe", "width", "parameters"), [("mlp_v1", 1120, 931422), ("mlp_v2", 1480, 1116138)]
+)
+def test_describe_gives_the_figures(recipe: str, width: int, parameters: int, cli: Run) -> None:
+    ended = cli("describe", recipe, "--json")
+    assert ended.code == 0
+    facts = json.loads(ended.out)
+    assert (facts["input"], facts["parameters"], facts["context"]) == (width, parameters, 10)
+    assert sum(layer["parameters"] for layer in facts["layers"]) == parameters
+    table = cli("describe", recipe).out
+    assert f"{width:,}" in table
+    assert f"{parameters:,}" in table
+
+
+def test_sources_are_listed_with_how_far_they_are(
+    built_store: Store, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MELEE_DATA", str(built_store.root))
+    cells = [line.split("│") for line in cli("sources", "list").out.splitlines()]
+    rows = {line[1].strip(): [cell.strip() for cell in line[2:-1]] for line in cells if line[1:]}
+    folder = built_store.root.parent
+    assert rows["alpha"][:3] == ["local", "–", "4 games"]
+    assert rows["beta"] == ["local", "–", "3 games", str(folder / "beta")]
+    assert rows["gang"][:3] == ["http", "3,561", "–"]
+    assert rows["gang"][3].endswith("/gang-replays.7z")
+
+
+def test_a_source_is_added_once(tmp_path: Path, cli: Run) -> None:
+    where = ["--data", tmp_path / "data"]
+    (tmp_path / "mine").mkdir()
+    ended = cli("sources", "add", "mine", tmp_path / "mine", *where)
+    assert ended.code == 0
+    assert "melee-pipeline run --source mine" in ended.out
+    assert cli("sources", "add", "mine", tmp_path / "mine", *where).code == 0
+    assert str(tmp_path / "mine") in cli("sources", "list", *where).out
+    link = "https://www.dropbox.com/scl/fi/x/games.zip?rlkey=y"
+    assert "(dropbox)" in cli("sources", "add", "linked", link, *where).out
+    ended = cli("sources", "add", "mine", tmp_path, *where)
+    assert ended.code == 1
+    assert "source mine exists already" in ended.err
+
+
+def test_a_folder_is_parsed(tmp_path: Path, cli: Run) -> None:
+    write_games(tmp_path / "in", small_game(), small_game(500, seed=1))
+    (tmp_path / "in" / "broken.slp").write_bytes(b"nonsense")
+    ended = cli("parse", tmp_path / "in", "--out", tmp_path / "out", "--workers", 1)
+    assert ended.code == 0
+    assert f"1 games in {tmp_path / 'out'}" in ended.out
+    for reason in ("kept", "too short", "unreadable"):
+        assert reason in ended.out
+    rows = read_index(tmp_path / "out" / "index.parquet")
+    assert sorted(row.reason or row.verdict for row in rows) == ["kept", "too short", "unreadable"]
+    assert "3 files" in ended.err, "progress goes to stderr"
+
+
+def test_a_folder_without_a_game_to_keep_fails(tmp_path: Path, cli: Run) -> None:
+    write_games(tmp_path / "in", small_game(500))
+    ended = cli("parse", tmp_path / "in", "--out", tmp_path / "out")
+    assert ended.code == 1
+    assert "too short" in ended.out
+    assert "no game was kept" in ended.err
+
+
+def test_running_again_has_nothing_to_do(own_store: Store, cli: Run) -> None:
+    again = ["run", "--source", "alpha", "--source", "beta", "--data", own_store.root]
+    ended = cli(*again)
+    assert ended.code == 0
+    assert "Nothing to do" in ended.out
+    assert ended.out.count("up to date") == 2 * 4 + 1 + 1
+
+
+FAILURES = {
+    "describe mlp_v9": "experiment 'mlp_v9' is unknown; did you mean mlp_v",
+    "train mlp_v9": "experiment 'mlp_v9' is unknown",
+    "train mlp_v1 --set lr": "--set lr: write it as name=value",
+    "train mlp_v1 --set learning=1": "knob 'learning' is unknown",
+    "train mlp_v1 --set epochs=0": "epochs is 0; at least 1 is possible",
+    "train mlp_v1": "no training_set under",
+    "run": "no source has been encoded yet",
+    "run --source gnag": "no source is called 'gnag'; did you mean gang",
+    "run --experiment nothing": "experiment 'nothing' is unknown",
+    "run --source nikki": "nikki",
+    "evaluate nowhere": "does not exist",
+    "lineage nowhere": "nowhere does not exist",
+    "parse nowhere --out out": "nowhere does not exist",
+    "sources add Mine .": "source 'Mine': a name is 1 to 64 lower-case letters",
+    "sources add mine ./nowhere": "./nowhere is neither a URL nor a file or folder",
+}
+
+
+@pytest.mark.parametrize("words", FAILURES)
+def test_a_foreseen_failure_is_one_message(
+    words: str, tmp_path: Path, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = cli(*words.split())
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("error: ")
+    assert FAILURES[words] in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_wrong_command_is_answered_with_the_usage(cli: Run) -> None:
+    for words in (["frobnicate"], ["parse", "x"], ["run", "--workers", "0"], ["describe"]):
+        ended = cli(*words)
+        assert ended.code == 2
+        assert "Usage:" in ended.err
+
+
+def started(*arguments: object, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", SCRIPT, *map(str, arguments)]
+    return subprocess.Popen(words, stdout=stdout, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_process_itself_ends_with_the_code(tmp_path: Path) -> None:
+    process = started("describe", "mlp_v9")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert err.splitlines() == [err.strip()], "one line, and no traceback"
+
+
+def test_stopping_says_how_to_go_on(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "endless.slp")
+    process = started("parse", tmp_path / "endless.slp", "--out", tmp_path / "out")
+    with (tmp_path / "endless.slp").open("wb"):  # goes on once the parser reads
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.endswith("stopped; run the same command again to go on\n")
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_has_gone_is_no_error_to_tell(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = started("describe", "mlp_v1", "--json", stdout=writing)
+    os.close(writing)
+    assert process.communicate(timeout=60)[1] == ""

@@ -1,0 +1,226 @@
+"""Training: what a run leaves, that it can be cut off anywhere, and the reference on real data."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from melee_pipeline.errors import ArtefactError, ConfigError, SchemaMismatchError, TrainingError
+from melee_pipeline.lineage import read_lineage, sources_of
+from melee_pipeline.models.config import MLPConfig
+from melee_pipeline.progress import Progress
+from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256, read_json
+from melee_pipeline.training import trainer
+from melee_pipeline.training.checkpoint import load_checkpoint
+from melee_pipeline.training.config import TrainConfig
+from melee_pipeline.training.device import pick_device
+from melee_pipeline.training.loop import train
+
+TINY = TrainConfig(
+    experiment="tiny", model=MLPConfig(encoding="v1", context=3, hidden=(16,)), epochs=2
+)
+
+
+def run(store: Store, config: TrainConfig, progress: Progress) -> Stamp:
+    return train(store, config, device="cpu", wandb="off", progress=progress)
+
+
+def folder_of(store: Store, stamp: Stamp) -> Path:
+    return store.root / str(stamp.facts["run"])
+
+
+@pytest.fixture(scope="module")
+def trained(built_store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Stamp]:
+    from melee_pipeline.progress import Quiet
+
+    root = tmp_path_factory.mktemp("trained") / "data"
+    shutil.copytree(built_store.root, root)
+    store = Store(root)
+    return store, run(store, TINY, Quiet())
+
+
+def test_a_run_leaves_checkpoints_record_and_picture(trained: tuple[Store, Stamp]) -> None:
+    store, stamp = trained
+    folder = folder_of(store, stamp)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"best.pt", "final.pt", "manifest.json", "lineage.json", "curves.png"}
+    manifest = read_json(folder / "manifest.json")
+    games = load_games(store)
+    assert manifest["game_md5s"] == sorted(games)
+    assert manifest["data_fingerprint"] == read_lineage(folder)["data_fingerprint"]
+    assert [row["epoch"] for row in manifest["all_epochs"]] == [1, 2]
+    # Half a cosine over two epochs: all of it, then half of it.
+    assert [row["lr"] for row in manifest["all_epochs"]] == pytest.approx([1e-3, 5e-4])
+    assert stamp.report["best_validation_loss"] == min(
+        row["validation_loss"] for row in manifest["all_epochs"]
+    )
+
+
+def load_games(store: Store) -> list[str]:
+    from melee_pipeline.tensors.training_set import load_training_set
+
+    return list(load_training_set(store).games["md5"])
+
+
+def test_lineage_walks_back_to_every_game(trained: tuple[Store, Stamp]) -> None:
+    store, stamp = trained
+    sources = sources_of(read_lineage(folder_of(store, stamp)))
+    assert [one.source for one in sources] == ["alpha", "beta"]
+    assert sorted(md5 for one in sources for md5 in one.md5s) == sorted(load_games(store))
+
+
+def test_a_checkpoint_loads_as_what_was_trained(trained: tuple[Store, Stamp]) -> None:
+    store, stamp = trained
+    found = load_checkpoint(folder_of(store, stamp) / "final.pt")
+    assert found.config == TINY
+    assert not found.model.training
+    assert found.header["epoch"] == 2
+
+
+def test_the_same_run_is_not_trained_again(trained: tuple[Store, Stamp], quiet: Progress) -> None:
+    store, stamp = trained
+    before = file_sha256(folder_of(store, stamp) / "final.pt")
+    again = run(store, TINY, quiet)
+    assert (again.fresh, again.version) == (False, stamp.version)
+    other = run(store, replace(TINY, seed=1, epochs=1), quiet)
+    assert other.version != stamp.version
+    back = run(store, TINY, quiet)  # its stamp was replaced, its folder is still there
+    assert (back.fresh, back.version) == (False, stamp.version)
+    assert file_sha256(folder_of(store, stamp) / "final.pt") == before
+
+
+def test_a_seed_decides_the_weights(own_store: Store, quiet: Progress, tmp_path: Path) -> None:
+    shutil.copytree(own_store.root, tmp_path / "other")
+    weights = []
+    for store in (own_store, Store(tmp_path / "other")):
+        stamp = run(store, TINY, quiet)
+        weights.append(load_checkpoint(folder_of(store, stamp) / "final.pt").model.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+class CutOffError(Exception):
+    """Stands for a kill."""
+
+
+class Cutting:
+    """Progress that stops the run after so many windows of training."""
+
+    def __init__(self, windows: int) -> None:
+        self.left = windows
+
+    @contextmanager
+    def task(self, label: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+        def advance(count: int) -> None:
+            self.left -= count if "epoch" in label else 0
+            if self.left < 0:
+                raise CutOffError
+
+        yield advance
+
+
+@pytest.mark.parametrize("windows", [1_000, 6_000, 12_000, 16_000])
+def test_a_cut_off_run_ends_as_one_that_was_not(
+    trained: tuple[Store, Stamp],
+    own_store: Store,
+    quiet: Progress,
+    monkeypatch: pytest.MonkeyPatch,
+    windows: int,
+) -> None:
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)  # after every step
+    with pytest.raises(CutOffError):
+        run(own_store, TINY, Cutting(windows))
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 300.0)
+    assert own_store.stamp(CHECKPOINT, "tiny") is None
+    stamp = run(own_store, TINY, quiet)
+    whole, cut = folder_of(*trained), folder_of(own_store, stamp)
+    for name in ("best.pt", "final.pt"):
+        one, other = (load_checkpoint(f / name).model.state_dict() for f in (whole, cut))
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+    for one, other in zip(
+        *(read_json(f / "manifest.json")["all_epochs"] for f in (whole, cut)), strict=True
+    ):
+        for key in one.keys() - {"seconds", "samples_per_second"}:
+            assert other[key] == pytest.approx(one[key], rel=1e-9), key
+
+
+def test_max_games_is_kept_to(own_store: Store, quiet: Progress) -> None:
+    stamp = run(own_store, replace(TINY, max_games=3, epochs=1), quiet)
+    manifest = read_json(folder_of(own_store, stamp) / "manifest.json")
+    assert len(manifest["game_md5s"]) == 3
+    assert len(manifest["validation_md5s"]) == 1
+    lineage = read_lineage(folder_of(own_store, stamp))
+    assert sum(len(md5s) for md5s in lineage["games"].values()) == 3
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(own_store: Store, quiet: Progress) -> None:
+    with pytest.raises(TrainingError, match=r"epoch 1, step \d+: loss_\w+ is not finite; lower lr"):
+        run(own_store, replace(TINY, lr=1e30), quiet)
+
+
+def test_files_that_are_no_checkpoints_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match=r"nowhere\.pt does not exist"):
+        load_checkpoint(tmp_path / "nowhere.pt")
+    (tmp_path / "bad.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(ArtefactError, match=r"bad\.pt cannot be read"):
+        load_checkpoint(tmp_path / "bad.pt")
+    torch.save({"weights": {}}, tmp_path / "other.pt")
+    with pytest.raises(ArtefactError, match=r"other\.pt is not a checkpoint of this project"):
+        load_checkpoint(tmp_path / "other.pt")
+
+
+def test_a_checkpoint_of_another_schema_is_refused(
+    trained: tuple[Store, Stamp], tmp_path: Path
+) -> None:
+    store, stamp = trained
+    content = torch.load(folder_of(store, stamp) / "best.pt", weights_only=True)
+    content["header"] = content["header"].replace('"schema": "', '"schema": "0')
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(SchemaMismatchError, match="schema: expected"):
+        load_checkpoint(tmp_path / "other.pt")
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    assert pick_device("cpu").type == "cpu"
+    with pytest.raises(ConfigError, match="'toaster' is unknown; expected auto, cpu, cuda or mps"):
+        pick_device("toaster")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="'cuda' is not to be had here"):
+            pick_device("cuda")
+
+
+@pytest.mark.replays
+def test_the_toy_game_reaches_the_reference(
+    real_replays: dict[str, Path], store: Store, quiet: Progress, tmp_path: Path
+) -> None:
+    """spec: one game, 20 epochs of mlp_v1, measured on the frames it was trained on."""
+    from melee_pipeline.evaluation.report import evaluate
+    from melee_pipeline.pipeline import source_steps
+    from melee_pipeline.sources.catalog import add_source
+    from melee_pipeline.tensors.training_set import build_training_set
+    from melee_pipeline.training.recipes import mlp_v1
+
+    (tmp_path / "toy").mkdir()
+    shutil.copy(real_replays["6827921534249607dafa57e9a67f8df4"], tmp_path / "toy" / "toy.slp")
+    for step in source_steps(store, add_source(store, "toy", str(tmp_path / "toy")), quiet):
+        step()
+    build_training_set(store, quiet)
+    stamp = run(store, mlp_v1(), quiet)
+    measured = evaluate(store, folder_of(store, stamp), device="cpu", progress=quiet).report
+    assert (measured["split"], measured["games"]) == ("train", 1)
+    model = measured["model"]
+    assert model["action_change_accuracy"] >= 0.67  # the reference: 67.2 %
+    assert model["action_accuracy"] >= 0.97
+    assert model["position_mae"] <= 1.10
+    assert model["loss"] <= 0.25
+
+
+def test_wandb_offline_writes_beside_the_run(own_store: Store, quiet: Progress) -> None:
+    config = replace(TINY, epochs=1)
+    stamp = train(own_store, config, device="cpu", wandb="offline", progress=quiet)
+    assert list((folder_of(own_store, stamp) / "wandb").glob("offline-run-*/*.wandb"))
