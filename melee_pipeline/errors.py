@@ -17,6 +17,10 @@ class CatalogError(MeleePipelineError):
     """A source is unknown, or an entry of a catalogue is not valid."""
 
 
+class BusyError(MeleePipelineError):
+    """Another process is working on the same source at this moment."""
+
+
 class DownloadError(MeleePipelineError):
     """An archive could not be fetched, or what arrived is not what was announced."""
 

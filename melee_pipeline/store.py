@@ -11,6 +11,9 @@
 Each step of each source (or experiment) leaves one *stamp*: what it made, from which inputs. A
 stamp is written last, so a step without one is not done; a step whose stamp names the inputs of
 today has nothing to do. Lineage is the walk from stamp to stamp.
+
+One process at a time works on a source (locks.py), so whoever does may sweep away what a killed
+run has left.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
-        sync_folder(temporary)
+        _sync_tree(temporary)
         if path.exists():
             old = temporary.with_suffix(".old")
             path.rename(old)
@@ -80,6 +83,33 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Make a folder with all that is in it survive a power cut."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            sync_folder(Path(where, name))  # a file is synced as a folder is
+        sync_folder(Path(where))
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed writes left in `folder`, of any name or of one.
+
+    A folder that was set aside for its successor and never replaced gets its name back. Only for
+    whoever knows that nobody writes there now.
+    """
+    start = f".{name}." if name else "."
+    for left in sorted(folder.glob(".*")):
+        if not left.name.startswith(start) or left.suffix not in (".tmp", ".old"):
+            continue
+        rightful = folder / left.name[1:].rsplit(".", 2)[0]
+        if left.suffix == ".old" and not rightful.exists():
+            left.rename(rightful)
+        elif left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def write_json(path: Path, value: object) -> None:
@@ -182,6 +212,20 @@ class Store:
     def run(self, experiment: str, version: str) -> Path:
         """Folder of one training run."""
         return self.runs(experiment) / version
+
+    @property
+    def locks(self) -> Path:
+        """Folder of the sources' locks."""
+        return self.root / "locks"
+
+    def sweep(self, source: str) -> None:
+        """Remove what killed runs of a source left. Only for the holder of its lock."""
+        for inside in (self.archives(source), self.replays(source), self.games(source)):
+            sweep(inside)
+        for folder in (self.replays(source), self.shards(source)):
+            sweep(folder.parent, source)
+        for stage in (ARCHIVE, REPLAYS, GAMES, SHARDS):
+            sweep(self.root / "stamps" / stage, f"{source}.json")
 
     def _stamp_path(self, stage: str, name: str) -> Path:
         return self.root / "stamps" / stage / f"{name}.json"

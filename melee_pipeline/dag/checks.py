@@ -30,7 +30,7 @@ def _result(name: str, problems: Sequence[str], **facts: Any) -> dg.AssetCheckRe
 
 def check_archive(stamp: Stamp) -> list[dg.AssetCheckResult]:
     """The archive on disk opens, and has the size that was recorded when it arrived."""
-    from melee_pipeline.sources.extract import archive_kind
+    from melee_pipeline.sources.kinds import archive_kind
 
     path = Path(stamp.facts["file"])
     if path.is_dir():
@@ -51,11 +51,15 @@ def check_replays(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
     from melee_pipeline.sources.extract import replay_files
 
     files = replay_files(store, stamp.name)
-    root = Path(stamp.facts["folder"]).resolve()
-    outside = [f.name for f in files if not f.path.resolve().is_relative_to(root)]
-    none = [] if files else ["no replay"]
+    roots = [Path(root).resolve() for root in stamp.facts["roots"]]
+    outside = [
+        f.name for f in files if not any(f.path.resolve().is_relative_to(root) for root in roots)
+    ]
+    # Replays that are not kept are counted by their names in the archive.
+    count = len(files) if stamp.facts["kept"] else int(stamp.report["replays"])
+    none = [] if count else ["no replay"]
     return [
-        _result("has_replays", none, replays=len(files)),
+        _result("has_replays", none, replays=count),
         _result("stays_inside", outside),
     ]
 

@@ -11,7 +11,9 @@ from melee_pipeline.errors import ReplayError
 from melee_pipeline.progress import Progress
 from melee_pipeline.replays.filters import Filters
 from melee_pipeline.replays.parse import Parsed, parse_files
-from melee_pipeline.sources.extract import ReplayFile, extract_archive, folder_replays, is_replay
+from melee_pipeline.sources.extract import extract_archive, folder_replays
+from melee_pipeline.sources.kinds import is_replay
+from melee_pipeline.sources.unpack import ReplayFile
 
 
 def parse_paths(

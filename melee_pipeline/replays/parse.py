@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from melee_pipeline.errors import ArtefactError, ReplayError, SchemaMismatchError
+from melee_pipeline.locks import one_at_a_time
 from melee_pipeline.parallel import default_workers, executor, map_ordered
 from melee_pipeline.progress import Progress
 from melee_pipeline.replays.filters import Filters, Reason, judge
@@ -29,7 +30,8 @@ from melee_pipeline.replays.index import (
 )
 from melee_pipeline.replays.read import Replay, read_replay
 from melee_pipeline.schema.columns import columns_hash
-from melee_pipeline.sources.extract import ReplayFile, replay_files
+from melee_pipeline.sources.chunks import replay_chunks
+from melee_pipeline.sources.unpack import ReplayFile
 from melee_pipeline.store import GAMES, REPLAYS, Stamp, Store, atomic_file, file_md5, file_sha256
 
 PARSER_VERSION = "1"  # raise it when the same replay would give another table or verdict
@@ -81,20 +83,41 @@ def parse_files(
     Every file gets a row in the index, whatever it is. Tables that are already there and were
     made by the same parser with the same filters are not made again.
     """
+    return parse_chunks(
+        [files], len(files), out, progress, filters=filters, workers=workers, label=label
+    )
+
+
+def parse_chunks(
+    chunks: Iterable[Sequence[ReplayFile]],
+    total: int,
+    out: Path,
+    progress: Progress,
+    *,
+    filters: Filters | None = None,
+    workers: int | None = None,
+    label: str = "parse",
+) -> Parsed:
+    """As parse_files, of about `total` replays that need not lie on the disk all at once.
+
+    The next chunk is asked for when every file of the one before has been read.
+    """
     filters = filters or Filters()
     parser = parser_of(filters)
     out.mkdir(parents=True, exist_ok=True)
     before = {row.md5: row for row in read_index(out / "index.parquet") if row.parser == parser}
     refused = frozenset(md5 for md5, row in before.items() if row.table_hash is None)
-    jobs = [_Job(file, out, filters, parser, refused) for file in files]
     rows: list[IndexRow] = []
     now = 0
-    count = min(workers or default_workers(), len(jobs))
-    with executor(count) as pool, progress.task(label, len(jobs), "files") as advance:
-        for row, parsed in map_ordered(pool, _parse_one, jobs, ahead=4 * count):
-            rows.append(row or replace(before[parsed], name=jobs[len(rows)].file.name))
-            now += parsed == ""
-            advance(1)
+    count = min(workers or default_workers(), total)
+    with executor(count) as pool, progress.task(label, total, "files") as advance:
+        for chunk in chunks:
+            jobs = [_Job(file, out, filters, parser, refused) for file in chunk]
+            results = map_ordered(pool, _parse_one, jobs, ahead=4 * max(count, 1))
+            for job, (row, parsed) in zip(jobs, results, strict=True):
+                rows.append(row or replace(before[parsed], name=job.file.name))
+                now += parsed == ""
+                advance(1)
     marked = mark_duplicates(rows)
     write_index(out / "index.parquet", marked)
     _sweep(out, {row.md5 for row in marked if row.table_hash})
@@ -216,6 +239,7 @@ def _sweep(out: Path, md5s: set[str]) -> None:
             path.unlink()
 
 
+@one_at_a_time
 def parse_source(
     store: Store,
     source: str,
@@ -229,8 +253,9 @@ def parse_source(
     inputs = {"replays": extracted.version, "parser": parser_of(filters or Filters())}
     if (found := store.current(GAMES, source, inputs)) and store.index(source).exists():
         return found
-    parsed = parse_files(
-        replay_files(store, source),
+    parsed = parse_chunks(
+        replay_chunks(store, source, progress),
+        int(extracted.report["replays"]),
         store.games(source),
         progress,
         filters=filters,

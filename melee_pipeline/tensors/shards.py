@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from melee_pipeline.errors import ArtefactError, SchemaMismatchError
+from melee_pipeline.locks import one_at_a_time
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.schema.rows import bytes_per_frame, packed_fields, place_of, rows_hash
@@ -48,6 +49,7 @@ class ShardGames:
     available: Tensor  # (G, F) bool
 
 
+@one_at_a_time
 def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
     """Pack the kept games of a source. Nothing is done when the shards are of these very games."""
     parsed = store.need(GAMES, source, f"--source {source}")
