@@ -70,11 +70,12 @@ def advance(
 ) -> Decoded:
     """The frame that follows `last`, as predicted.
 
-    `last`: one frame, (B, 1, …); `prediction`: of the frame after it, S = 1; `control`: that
-    frame's controllers, (B, 1, P, 13). Flags and classes take their likeliest value. State slots
-    that the encoding does not predict (v2's velocities, state_age, hitlag, stocks, character) keep
-    their last value, and so does what the frame shares.
+    `last`: one frame, (B, 1, …); `prediction`: of a window whose last frame is the one after it,
+    any S; `control`: that frame's controllers, (B, 1, P, 13). Flags and classes take their
+    likeliest value. State slots that the encoding does not predict (v2's velocities, state_age,
+    hitlag, stocks, character) keep their last value, and so does what the frame shares.
     """
+    prediction = prediction.last()
     continuous = last.continuous.index_add(-1, slots.delta, prediction.delta)
     binary = last.binary.index_copy(-1, slots.value, (prediction.value > 0).float())
     likeliest = {name: prediction.classes[name].argmax(-1) for name in slots.classes}
