@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional
 
 from melee_pipeline.errors import ConfigError
@@ -151,6 +152,8 @@ def test_knobs_are_set_and_read_back() -> None:
 def test_bfloat16_stays_near_float32() -> None:
     model = tiny()
     frames = random_frames(model.encoding, 4, TINY.context + 1)
+    given: list[Tensor] = []
+    model.stack.blocks[1].register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
     with torch.no_grad():
         wanted = model(frames)
         with torch.autocast("cpu", torch.bfloat16):
@@ -158,6 +161,7 @@ def test_bfloat16_stays_near_float32() -> None:
     for half, full in zip(outputs(found), outputs(wanted), strict=True):
         assert float((half.float() - full).norm() / full.norm()) < 0.02
     assert memory[0].ssm.dtype is torch.float32, "what adds up over frames keeps its precision"
+    assert [u.dtype for u in given] == [torch.float32] * 2, "what adds up over layers does too"
 
 
 # In training
