@@ -1,10 +1,13 @@
-"""Where a model runs."""
+"""Where a model runs, and where the games that it learns from are kept."""
 
 from __future__ import annotations
 
 import torch
 
 from melee_pipeline.errors import ConfigError
+from melee_pipeline.tensors.windows import OpenGames
+
+SPARE = 0.25  # of a card's free memory, left to the model, its gradients and the batches
 
 
 def pick_device(name: str) -> torch.device:
@@ -27,3 +30,20 @@ def pick_device(name: str) -> torch.device:
         there = ", ".join(kind for kind, found in has.items() if found)
         raise ConfigError(f"device {name!r} is not to be had here; there is {there}")
     return device
+
+
+def fits(needed: int, free: int) -> bool:
+    """Whether games of `needed` bytes may live in a memory that has `free` bytes left."""
+    return needed <= (1 - SPARE) * free
+
+
+def settle(games: OpenGames, device: torch.device) -> OpenGames:
+    """The games in the memory of a CUDA card where they fit, else memory-mapped as they are.
+
+    On the card nothing but the model is on the clock. Anywhere else a copy would gain nothing:
+    the system's page cache is the machine's own memory already.
+    """
+    if device.type != "cuda":
+        return games
+    free, _ = torch.cuda.mem_get_info(device)
+    return games.to(device) if fits(games.nbytes, free) else games
