@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-ENCODER_VERSION = "1"  # raise it when packed bytes change for the same table
+ENCODER_VERSION = "2"  # raise it when packed bytes change for the same table
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Tensor shards: packed games of one source, a few hundred to a memory-mapped file.
 
-A shard is a safetensors file. Its tensors are the blocks of `schema.rows`, the games one after
-another, `ends` (the row at which each game ends) and `available` (which fields each game
-records). Its header says which layout it has and which games it holds.
+A shard is a safetensors file. Its tensors are `records` (tensors.records: a frame's blocks side
+by side, the games one after another), `ends` (the row at which each game ends) and `available`
+(which fields each game records). Its header says which layout it has and which games it holds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ from melee_pipeline.store import (
     file_sha256,
 )
 from melee_pipeline.tensors.encode import ENCODER_VERSION, PackedGame, pack_game, unpack_values
+from melee_pipeline.tensors.records import Blocks, shard_layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,12 +43,19 @@ GAMES_PER_SHARD = 256  # some 200 MB: bounds the memory of the writer, not of a 
 
 @dataclass(frozen=True, slots=True)
 class ShardGames:
-    """An opened shard: its blocks, memory-mapped, and its games."""
+    """An opened shard: its records, memory-mapped, and its games."""
 
-    blocks: dict[str, Tensor]  # each (rows, *row_shape)
+    records: Tensor  # (rows, width) uint8
     md5s: list[str]
     ends: Tensor  # (G,) int64
     available: Tensor  # (G, F) bool
+
+    def games(self) -> Iterator[tuple[str, Blocks]]:
+        """Each game's MD5 and its blocks, each (frames, *row_shape), copied game by game."""
+        first = 0
+        for md5, end in zip(self.md5s, self.ends.tolist(), strict=True):
+            yield md5, shard_layout().split(self.records[first:end])
+            first = end
 
 
 @one_at_a_time
@@ -54,7 +63,8 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
     """Pack the kept games of a source. Nothing is done when the shards are of these very games."""
     parsed = store.need(GAMES, source, f"--source {source}")
     inputs = {"games": parsed.version, "rows": rows_hash(), "encoder": ENCODER_VERSION}
-    if found := store.current(SHARDS, source, inputs):
+    found = store.current(SHARDS, source, inputs)
+    if found and found.facts["shards"] == len(shard_paths(store, source)):
         return found
     games = _kept_games(store, source)
     tally = _Tally()
@@ -70,7 +80,7 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
                 advance(1)
             if packed:
                 target = folder / f"{number:04d}.safetensors"
-                _write_shard(target, source, packed)
+                write_shard(target, source, packed)
                 digest.update(file_sha256(target).encode())
     version = hashlib.sha256(f"{digest.hexdigest()} {rows_hash()}".encode()).hexdigest()
     return store.put(
@@ -80,10 +90,19 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
             inputs,
             version,
             report=tally.report(),
-            facts={"rows": rows_hash(), "games": tally.games},
+            facts={
+                "rows": rows_hash(),
+                "games": tally.games,
+                "shards": len(shard_paths(store, source)),
+            },
             upstream=[parsed.record()],
         )
     )
+
+
+def shard_paths(store: Store, source: str) -> list[Path]:
+    """A source's shards, in order."""
+    return sorted(store.shards(source).glob("*.safetensors"))
 
 
 def _kept_games(store: Store, source: str) -> list[Path]:
@@ -94,15 +113,16 @@ def _kept_games(store: Store, source: str) -> list[Path]:
     return [store.games(source) / f"{md5}.parquet" for md5 in kept]
 
 
-def _write_shard(path: Path, source: str, games: dict[str, PackedGame]) -> None:
+def write_shard(path: Path, source: str, games: Mapping[str, PackedGame]) -> None:
+    """Write the games of a shard, by MD5."""
     from safetensors.numpy import save_file
 
     packed = list(games.values())
     tensors: dict[str, Any] = {
-        name: np.concatenate([game.rows[name] for game in packed]) for name in packed[0].rows
+        "records": np.concatenate([shard_layout().join(game.rows) for game in packed]),
+        "ends": np.cumsum([game.frames for game in packed], dtype=np.int64),
+        "available": np.stack([game.available for game in packed]),
     }
-    tensors["ends"] = np.cumsum([game.frames for game in packed], dtype=np.int64)
-    tensors["available"] = np.stack([game.available for game in packed])
     header = {
         "kind": "shard",
         "rows": rows_hash(),
@@ -118,18 +138,20 @@ def open_shard(path: Path) -> ShardGames:
     """Open a shard without reading it. Raises SchemaMismatchError when it was packed otherwise."""
     from safetensors import SafetensorError, safe_open
 
+    again = f"encode again: melee-pipeline run --source {path.parent.name}"
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("melee_pipeline", "{}"))
             expected = {"kind": "shard", "rows": rows_hash(), "encoder": ENCODER_VERSION}
             found = {key: header.get(key) for key in expected}
             if found != expected:
-                raise SchemaMismatchError(f"shard {path}", expected, found)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                raise SchemaMismatchError(f"shard {path}", expected, found, again)
+            records, ends, available = map(file.get_tensor, ("records", "ends", "available"))
     except (SafetensorError, OSError) as error:
-        raise ArtefactError(f"{path} is not a readable shard ({error}); encode again") from error
-    ends, available = tensors.pop("ends"), tensors.pop("available")
-    return ShardGames(tensors, header["md5s"], ends, available)
+        raise ArtefactError(
+            f"{path} is not a readable shard ({error}); delete {path.parent} and {again}"
+        ) from error
+    return ShardGames(records, header["md5s"], ends, available)
 
 
 class _Tally:

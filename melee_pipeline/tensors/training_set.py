@@ -18,10 +18,12 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import hash_of
 from melee_pipeline.schema.rows import rows_hash
 from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Stamp, Store, atomic_file
-from melee_pipeline.tensors.shards import open_shard
+from melee_pipeline.tensors.shards import open_shard, shard_paths
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from melee_pipeline.tensors.windows import OpenGames
 
@@ -86,7 +88,7 @@ def _games_of(store: Store, source: str) -> list[dict[str, Any]]:
     index = pl.read_parquet(store.index(source)).filter(pl.col("verdict") == "kept")
     facts = {row["md5"]: row for row in index.iter_rows(named=True)}
     rows = []
-    for path in sorted(store.shards(source).glob("*.safetensors")):
+    for path in shard_paths(store, source):
         shard, first = open_shard(path), 0
         for number, (md5, end) in enumerate(zip(shard.md5s, shard.ends.tolist(), strict=True)):
             fact = facts[md5]
@@ -171,24 +173,48 @@ def load_training_set(store: Store) -> TrainingSet:
 
 def open_games(store: Store, games: pl.DataFrame) -> OpenGames:
     """Games of a training set (some of its rows), memory-mapped, in the order given."""
+    import numpy as np
+    import polars as pl
     import torch
 
+    from melee_pipeline.tensors.records import shard_layout
     from melee_pipeline.tensors.windows import OpenGames
 
-    names = games["shard"].unique(maintain_order=True).to_list()
+    names = games["shard"].unique(maintain_order=True)
     shards = [open_shard(_existing(store.root / name)) for name in names]
-    opened = dict(zip(names, shards, strict=True))
-    masks = [opened[name].available[i] for name, i in games.select("shard", "number").iter_rows()]
+    shard = games["shard"].replace_strict(names, range(len(names)), return_dtype=pl.Int64)
+    # A game's place in the list of all games of these shards, from which its mask is taken.
+    before = np.cumsum([0, *(len(one.md5s) for one in shards)])
+    place = before[shard.to_numpy()] + games["number"].to_numpy()
+    _same_games(games, [md5 for one in shards for md5 in one.md5s], place)
+    masks = torch.cat([one.available for one in shards])
     return OpenGames(
-        [shard.blocks for shard in shards],
-        torch.tensor([names.index(name) for name in games["shard"]], dtype=torch.int64),
-        torch.tensor(games["first"].to_list(), dtype=torch.int64),
-        torch.tensor(games["frames"].to_list(), dtype=torch.int64),
-        torch.stack(masks) if masks else torch.empty((0, 0), dtype=torch.bool),
+        [one.records for one in shards],
+        shard_layout(),
+        shard.to_torch(),
+        games["first"].to_torch(),
+        games["frames"].to_torch(),
+        masks[torch.from_numpy(place)],
     )
 
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise ArtefactError(f"{path} of the training set is gone; run again: melee-pipeline run")
+        raise ArtefactError(
+            f"{path} of the training set is gone; "
+            f"run again: melee-pipeline run --source {path.parent.name}"
+        )
     return path
+
+
+def _same_games(games: pl.DataFrame, md5s: list[str], place: NDArray[np.int64]) -> None:
+    """Raises ArtefactError when the shards are not those that the training set was joined from."""
+    import polars as pl
+
+    found = pl.Series(md5s)[place]
+    if not (same := found == games["md5"]).all():
+        name = games["shard"].filter(~same)[0]
+        raise ArtefactError(
+            f"{name} holds other games than when the training set was joined; "
+            "join it again: melee-pipeline run"
+        )

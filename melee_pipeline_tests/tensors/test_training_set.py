@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
@@ -19,6 +20,7 @@ from melee_pipeline.replays.parse import read_game
 from melee_pipeline.schema.rows import place_of
 from melee_pipeline.store import SHARDS, TRAINING_SET, Store, read_json
 from melee_pipeline.tensors import training_set as joining
+from melee_pipeline.tensors.records import shard_layout
 from melee_pipeline.tensors.training_set import (
     TrainingSet,
     build_training_set,
@@ -76,8 +78,8 @@ def test_rows_point_at_their_games(built_store: Store) -> None:
     block, column = place_of("x")
     for number, row in enumerate(rows.iter_rows(named=True)):
         table = read_game(built_store.games(row["source"]) / f"{row['md5']}.parquet")
-        frames = torch.arange(row["frames"])[None]
-        found = opened.gather(torch.tensor([number]), frames)[block][0, :, 1, column]
+        records = opened.gather(torch.tensor([number]), torch.tensor([0]), row["frames"])
+        found = shard_layout().split(records)[block][0, :, 1, column]
         assert found.tolist() == table.column("p1_x").to_pylist()
         recorded = table.column("p0_hitlag").null_count == 0
         assert bool(opened.available[number].all()) == recorded
@@ -188,6 +190,16 @@ def test_errors_say_what_to_do(own_store: Store, quiet: Progress) -> None:
     shard.unlink()
     with pytest.raises(ArtefactError, match=f"{shard} of the training set is gone; run again"):
         open_games(own_store, games)
+
+
+def test_shards_that_were_made_again_are_not_taken_for_the_old_ones(own_store: Store) -> None:
+    """A list that points into other games would train on the wrong rows in silence."""
+    games = load_training_set(own_store).games
+    swapped = games.with_columns(md5=pl.col("md5").sort_by("md5", descending=True).over("source"))
+    assert set(swapped["md5"]) == set(games["md5"])
+    assert len(open_games(own_store, games)) == 6
+    with pytest.raises(ArtefactError, match=r"holds other games than .* join it again"):
+        open_games(own_store, swapped)
 
 
 def test_sources_without_games_are_named(own_store: Store, quiet: Progress) -> None:
