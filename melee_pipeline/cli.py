@@ -149,6 +149,9 @@ def train(
     from melee_pipeline.training.recipes import recipe
 
     config = override(recipe(experiment), _knobs(set_ or []))
+    if set_ and config.experiment == experiment:
+        # A variant must not take the recipe's place in the lists.
+        config = override(config, {"experiment": f"{experiment}-{config.hash[:6]}"})
     store = Store(data)
     stamp = train_model(store, config, device=device, wandb=wandb, progress=_progress())
     tables.print_epochs(store, stamp)
@@ -176,6 +179,8 @@ def evaluate(
 
     stamp = evaluate_model(Store(data), checkpoint, device=device, progress=_progress())
     tables.print_evaluation(stamp)
+    if not stamp.fresh:
+        typer.echo("Nothing to do: this very checkpoint was measured before.")
 
 
 @app.command()
@@ -215,7 +220,7 @@ def main() -> None:
     """Run the command line; a foreseen failure is one message on stderr and exit code 1."""
     try:
         app()
-    except MeleePipelineError as error:
+    except (MeleePipelineError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
     except SystemExit as end:

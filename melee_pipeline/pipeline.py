@@ -54,17 +54,21 @@ def run_chain(
 ) -> ChainResult:
     """Bring these sources, the training set and an experiment up to date.
 
-    Unknown names are refused before anything is done. Without an experiment the chain ends with
-    the training set.
+    Unknown names, devices and modes are refused before anything is done. Without an experiment
+    the chain ends with the training set.
     """
     from melee_pipeline.evaluation.report import evaluate
     from melee_pipeline.sources.catalog import find_source
     from melee_pipeline.tensors.training_set import build_training_set
+    from melee_pipeline.training.device import pick_device
+    from melee_pipeline.training.log import resolve_mode
     from melee_pipeline.training.loop import train
     from melee_pipeline.training.recipes import recipe
 
     found = [find_source(store, name) for name in sources]
     config = recipe(experiment) if experiment else None
+    pick_device(device)
+    resolve_mode(wandb)
     result = ChainResult()
     for source in found:
         for step in source_steps(store, source, progress, workers):

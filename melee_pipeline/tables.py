@@ -131,11 +131,11 @@ def print_evaluation(stamp: Stamp) -> None:
 def print_lineage(lineage: Mapping[str, Any]) -> None:
     """The walk back, one line for each source."""
     training_set = lineage["training_set"]
-    sources = sources_of(lineage)
+    sources = [source for source in sources_of(lineage) if source.md5s]
     _print(
         simple(
             f"Training set {training_set['version']}, "
-            f"data_fingerprint {training_set['facts']['data_fingerprint']}",
+            f"data_fingerprint {lineage['data_fingerprint']}",
             ("source", "games", "from", "sha256", "bytes", "fetched"),
             [
                 (s.source, len(s.md5s), s.location, s.sha256[:16], s.bytes, s.fetched_at)

@@ -13,6 +13,9 @@ from melee_pipeline.progress import Progress, Quiet
 from melee_pipeline.store import Store
 from melee_pipeline_tests.replays.games import small_game, write_games
 
+# Small models gain nothing from threads, and threads that wait for a busy core cost seconds a step.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ARCHIVES = ("sample-2020.zip", "sample-dpg.7z", "sample-netplay.7z")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 
 from melee_pipeline.evaluation.rollout import Rollout
@@ -19,7 +20,7 @@ def draw_rollouts(rollouts: Mapping[str, Rollout], path: Path) -> None:
 
     figure = Figure(figsize=(9, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (name, rollout), colour in zip(rollouts.items(), _COLOURS, strict=False):
+    for (name, rollout), colour in zip(rollouts.items(), cycle(_COLOURS), strict=False):
         horizons = range(1, len(rollout.position_error) + 1)
         left.plot(horizons, rollout.position_error.tolist(), label=name, color=colour)
         right.plot(horizons, rollout.action_accuracy.tolist(), label=name, color=colour)

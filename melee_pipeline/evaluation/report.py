@@ -19,7 +19,15 @@ from melee_pipeline.evaluation.rollout import (
 from melee_pipeline.models.base import WorldModel
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import hash_of
-from melee_pipeline.store import CHECKPOINT, EVALUATION, Stamp, Store, read_json, write_json
+from melee_pipeline.store import (
+    CHECKPOINT,
+    EVALUATION,
+    Stamp,
+    Store,
+    file_sha256,
+    read_json,
+    write_json,
+)
 from melee_pipeline.tensors.training_set import load_training_set, open_games
 from melee_pipeline.tensors.windows import Windows
 from melee_pipeline.training.checkpoint import load_checkpoint
@@ -59,10 +67,16 @@ def evaluate(store: Store, path: Path, *, device: str = "auto", progress: Progre
         path = RunFolder(path).best
     checkpoint = load_checkpoint(path, pick_device(device))
     folder = RunFolder(path.resolve().parent)
+    if not folder.path.is_relative_to(store.root):
+        raise ArtefactError(
+            f"{path} is not in the data root {store.root}, whose games it would be measured on; "
+            "name the right one with --data or MELEE_DATA"
+        )
     experiment = checkpoint.config.experiment
     held = held_games(store, folder)
     inputs = {
         "checkpoint": f"{folder.path.name}/{path.name}",
+        "sha256": file_sha256(path),
         "games": hash_of(sorted(held.games["table_hash"])),
         "evaluator": EVALUATOR_VERSION,
     }

@@ -25,6 +25,8 @@ class PredictedSlots(nn.Module):
         values = encoding.predicted(Predict.VALUE)
         self.register_buffer("delta", places(deltas, encoding.continuous), persistent=False)
         self.register_buffer("value", places(values, encoding.binary), persistent=False)
+        self.delta_names = tuple(slot.name for slot in deltas)
+        self.value_names = tuple(slot.name for slot in values)
         self.classes = tuple(slot.name for slot in encoding.predicted(Predict.CLASS))
 
 
@@ -73,14 +75,29 @@ def advance(
     `last`: one frame, (B, 1, …); `prediction`: of a window whose last frame is the one after it,
     any S; `control`: that frame's controllers, (B, 1, P, 13). Flags and classes take their
     likeliest value. State slots that the encoding does not predict (v2's velocities, state_age,
-    hitlag, stocks, character) keep their last value, and so does what the frame shares.
+    hitlag, stocks, character) keep their last value, and so do what the frame shares and what the
+    game's replay does not record: a model has only ever seen zeros there.
     """
     prediction = prediction.last()
-    continuous = last.continuous.index_add(-1, slots.delta, prediction.delta)
-    binary = last.binary.index_copy(-1, slots.value, (prediction.value > 0).float())
-    likeliest = {name: prediction.classes[name].argmax(-1) for name in slots.classes}
+    changes = prediction.delta * _recorded(last, slots.delta_names)
+    continuous = last.continuous.index_add(-1, slots.delta, changes)
+    flags = (prediction.value > 0) * _recorded(last, slots.value_names)
+    binary = last.binary.index_copy(-1, slots.value, flags)
+    likeliest = {
+        name: torch.where(
+            last.available[name][:, None, None],
+            prediction.classes[name].argmax(-1),
+            last.category[name],
+        )
+        for name in slots.classes
+    }
     category = last.category | likeliest
     return Decoded(continuous, binary, control, category, last.shared, last.available)
+
+
+def _recorded(frames: Decoded, names: tuple[str, ...]) -> Tensor:
+    """(B, 1, 1, len(names)) float32, 1 where the game records the slot."""
+    return torch.stack([frames.available[name] for name in names], -1)[:, None, None].float()
 
 
 def append(frames: Decoded, frame: Decoded) -> Decoded:

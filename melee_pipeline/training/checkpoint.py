@@ -54,6 +54,8 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         header, weights = json.loads(content["header"]), content["weights"]
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"{path} is not a checkpoint of this project: no header") from error
+    if header.get("kind") != "checkpoint":
+        raise ArtefactError(f"{path} is not a checkpoint of this project: no kind in its header")
     config = TrainConfig.from_dict(header["config"])
     expected = {"kind": "checkpoint", "schema": encoding(config.model.encoding).schema_hash}
     found = {key: header.get(key) for key in expected}
@@ -72,8 +74,12 @@ def read_torch(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise ArtefactError(f"{path} does not exist") from error
+        raise ArtefactError(
+            f"{path} does not exist; checkpoints lie in <data root>/runs/<experiment>/<version>/"
+        ) from error
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArtefactError(f"{path} cannot be read as a checkpoint: {reason}") from error
+        raise ArtefactError(
+            f"{path} cannot be read as a checkpoint: {reason}; delete it and train again"
+        ) from error
     return content

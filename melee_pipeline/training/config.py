@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from types import NoneType, UnionType
@@ -17,6 +18,7 @@ from melee_pipeline.schema.field import Predict
 
 T = TypeVar("T")
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes a folder's name
 MANY_GAMES = 2_000  # from here on the default batch is twice as large
 CONTINUOUS, BINARY = "continuous", "binary"  # parts of the loss beside one for each class
 
@@ -47,6 +49,10 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.experiment):
+            raise ConfigError(
+                f"experiment is {self.experiment!r}; a name is letters, digits, dashes, underscores"
+            )
         parts = loss_parts(self.model.encoding)
         if set(self.loss_weights) != set(parts):
             raise ConfigError(
@@ -61,15 +67,14 @@ class TrainConfig:
             raise ConfigError("dropout must be at least 0 and below 1")
 
     def batch(self, games: int) -> int:
-        """Windows a step when there are so many games to train on."""
+        """Windows a step when a run uses so many games, those that validate included."""
         return self.batch_size or (512 if games >= MANY_GAMES else 256)
 
-    def games(self, split_share: float) -> tuple[int | None, int | None]:
-        """How many games max_games leaves to training and to validation: at least one each."""
+    def validation_games(self, share: float) -> int | None:
+        """How many of max_games may validate: at least one of two, none of one; None: all."""
         if self.max_games is None:
-            return None, None
-        validation = max(1, round(self.max_games * split_share))
-        return max(1, self.max_games - validation), validation
+            return None
+        return max(self.max_games > 1, round(self.max_games * share))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `from_dict` reads back."""
@@ -89,11 +94,6 @@ class TrainConfig:
         if kind is None:
             raise ConfigError(f"model {data['model']!r} is of no kind in {list(MODEL_CONFIGS)}")
         return _make(cls, {**rest, "model": _make(kind, model)})
-
-    @classmethod
-    def from_json(cls, text: str) -> TrainConfig:
-        """As `from_dict`."""
-        return cls.from_dict(json.loads(text))
 
 
 _AT_LEAST = {

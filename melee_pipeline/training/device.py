@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 
 from melee_pipeline.errors import ConfigError
 
@@ -27,3 +30,22 @@ def pick_device(name: str) -> torch.device:
         there = ", ".join(kind for kind, found in has.items() if found)
         raise ConfigError(f"device {name!r} is not to be had here; there is {there}")
     return device
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of every generator that a run on `device` draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Set the generators; of a device that the state was not taken on, nothing is known."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    if device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from melee_pipeline.errors import ConfigError
 
+_LOG = logging.getLogger(__name__)
 PROJECT = "melee-worldmodel"
 Mode = Literal["off", "offline", "online"]
 MODES = ("auto", "off", "offline", "online")
@@ -49,7 +50,7 @@ class WandbLog:
 
 
 def resolve_mode(mode: str) -> Mode:
-    """What a mode comes to: without a key, `auto` and `online` are offline.
+    """What a mode comes to: without a key, `auto` is offline, and so is `online`, with a warning.
 
     Raises ConfigError for any other word.
     """
@@ -57,7 +58,11 @@ def resolve_mode(mode: str) -> Mode:
         raise ConfigError(f"wandb is {mode!r}; expected one of {', '.join(MODES)}")
     if mode == "off":
         return "off"
-    return "online" if mode != "offline" and has_key() else "offline"
+    if mode != "offline" and has_key():
+        return "online"
+    if mode == "online":
+        _LOG.warning("wandb has no key, so the run is logged offline; wandb login gives it one")
+    return "offline"
 
 
 def has_key() -> bool:
@@ -72,10 +77,9 @@ def has_key() -> bool:
 
 
 @contextmanager
-def open_log(mode: str, folder: Path, name: str, config: Mapping[str, Any]) -> Iterator[RunLog]:
+def open_log(mode: Mode, folder: Path, name: str, config: Mapping[str, Any]) -> Iterator[RunLog]:
     """A log of one run. What it writes on this machine lies in `folder`/wandb."""
-    resolved = resolve_mode(mode)
-    if resolved == "off":
+    if mode == "off":
         yield Silent()
         return
     import wandb
@@ -88,14 +92,24 @@ def open_log(mode: str, folder: Path, name: str, config: Mapping[str, Any]) -> I
             resume="allow",
             config=dict(config),
             dir=str(folder),
-            mode=resolved,
-            settings=wandb.Settings(silent=True, console="off", disable_git=True, save_code=False),
+            mode=mode,
+            # What wandb would find out by itself holds the names of the machine and its user.
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_git=True,
+                save_code=False,
+                x_disable_meta=True,
+                x_disable_machine_info=True,
+            ),
         )
     except (wandb.Error, OSError) as error:
-        logging.getLogger(__name__).warning("wandb: %s; going on without it", error)
+        _LOG.warning("wandb: %s; going on without it", error)
         yield Silent()
         return
     try:
-        yield WandbLog(run, run.url if resolved == "online" else None)
-    finally:
-        run.finish()
+        yield WandbLog(run, run.url if mode == "online" else None)
+    except BaseException:
+        run.finish(exit_code=1)
+        raise
+    run.finish()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from melee_pipeline.errors import TrainingError
+from melee_pipeline.lineage import read_lineage
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import encoding, hash_of
 from melee_pipeline.store import CHECKPOINT, Stamp, Store
@@ -17,7 +18,7 @@ from melee_pipeline.tensors.windows import Windows
 from melee_pipeline.training.checkpoint import save_checkpoint
 from melee_pipeline.training.config import TrainConfig
 from melee_pipeline.training.device import pick_device
-from melee_pipeline.training.log import open_log
+from melee_pipeline.training.log import Mode, open_log, resolve_mode
 from melee_pipeline.training.pictures import draw_curves
 from melee_pipeline.training.run import (
     Epoch,
@@ -61,14 +62,14 @@ def train(
         return found
     had_to_train = not folder.finished()
     if had_to_train:
-        _train(store, training_set, config, folder, pick_device(device), wandb, progress)
-    stamp = store.put(_stamp(store, training_set, config, folder, inputs, version))
+        where, told = pick_device(device), resolve_mode(wandb)
+        _train(store, training_set, config, folder, where, told, progress)
+    stamp = store.put(_stamp(store, config, folder, inputs, version))
     return replace(stamp, fresh=had_to_train)
 
 
 def _stamp(
     store: Store,
-    training_set: TrainingSet,
     config: TrainConfig,
     folder: RunFolder,
     inputs: dict[str, str],
@@ -83,7 +84,8 @@ def _stamp(
         "best_validation_loss": best.get("validation_loss"),
     }
     facts = {"run": str(folder.path.relative_to(store.root))}
-    upstream = [training_set.stamp.record()]
+    # The set that the run was made from, which an older run's folder knows better than the store.
+    upstream = [read_lineage(folder.path)["training_set"]]
     return Stamp(CHECKPOINT, config.experiment, inputs, version, report, facts, upstream)
 
 
@@ -99,7 +101,7 @@ def _train(
     config: TrainConfig,
     folder: RunFolder,
     device: torch.device,
-    wandb: str,
+    wandb: Mode,
     progress: Progress,
 ) -> None:
     games = Games.of(training_set, config)
@@ -112,9 +114,19 @@ def _train(
     validation = Windows(open_games(store, games.validation), context) if validating else None
     folder.path.mkdir(parents=True, exist_ok=True)
     write_lineage(folder, training_set, games)
-    trainer = Trainer(config, folder, windows, validation, device, training_set.version)
+    sitting = {"machine": machine(str(device)), "git_commit": git_commit()}
+    trainer = Trainer(
+        config,
+        folder,
+        windows,
+        validation,
+        device,
+        training_set.version,
+        config.batch(len(games)),
+        sitting,
+    )
     made = {"data_fingerprint": games.fingerprint, "training_set": training_set.version}
-    facts = {"machine": machine(str(device)), "git_commit": git_commit()}
+    facts = {**sitting, "sittings": trainer.sittings}
 
     def record(**more: Any) -> None:  # noqa: ANN401 - JSON
         write_manifest(folder, training_set, games, config, trainer.epochs, {**facts, **more})
@@ -127,12 +139,12 @@ def _train(
         record(finished=False)
         while len(trainer.epochs) < config.epochs:
             epoch = trainer.one_epoch(progress)
-            if _score(epoch) <= min(map(_score, trainer.epochs)):
+            if all(_score(epoch) < _score(before) for before in trainer.epochs[:-1]):
                 save(folder.best)
+            log.epoch(epoch)
             trainer.save()
             record(finished=False)
             draw_curves(trainer.epochs, folder.curves)
-            log.epoch(epoch)
         save(folder.final)
         record(finished=True, wandb_url=log.url)
     folder.resume.unlink(missing_ok=True)

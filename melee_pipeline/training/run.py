@@ -76,8 +76,13 @@ class Games:
     @classmethod
     def of(cls, training_set: TrainingSet, config: TrainConfig) -> Games:
         """The games that `max_games` leaves."""
-        train, validation = config.games(VALIDATION_SHARE)
-        return cls(training_set.split("train", train), training_set.split("validation", validation))
+        most = config.validation_games(VALIDATION_SHARE)
+        validation = training_set.split("validation", most)
+        rest = None if config.max_games is None else config.max_games - len(validation)
+        return cls(training_set.split("train", rest), validation)
+
+    def __len__(self) -> int:
+        return len(self.train) + len(self.validation)
 
     @property
     def md5s(self) -> list[str]:
@@ -136,7 +141,7 @@ def machine(device: str) -> dict[str, Any]:
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "cores": os.cpu_count(),
         "device": gpu or device,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from melee_pipeline.store import atomic_file
 from melee_pipeline.tensors.windows import Batch, Windows
 from melee_pipeline.training.checkpoint import read_torch
 from melee_pipeline.training.config import TrainConfig
+from melee_pipeline.training.device import random_state, set_random_state
 from melee_pipeline.training.losses import Objective, targets_of
 from melee_pipeline.training.measure import measure
 from melee_pipeline.training.metrics import Measures, Tally
@@ -39,10 +41,14 @@ class Trainer:
         validation: Windows | None,
         device: torch.device,
         data_version: str,
+        batch_size: int,
+        sitting: Mapping[str, Any],
     ) -> None:
+        """`sitting` says where and with which code the run goes on now."""
         self.config, self.folder, self.device = config, folder, device
         self.windows, self.validation = windows, validation
-        self.batch_size = config.batch(len(windows.games))
+        self.batch_size = batch_size
+        self.sittings: list[Mapping[str, Any]] = []
         self.epochs: list[Epoch] = []
         self._begun: dict[str, Any] | None = None  # an epoch that was cut off
         self._saved_at = time.monotonic()
@@ -57,6 +63,7 @@ class Trainer:
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=config.epochs)
         if folder.resume.exists():
             self._restore()
+        self.sittings.append({"from_epoch": len(self.epochs) + 1, **sitting})
 
     def one_epoch(self, progress: Progress) -> Epoch:
         """Train over all windows once, then measure on the validation games."""
@@ -125,8 +132,8 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "epochs": self.epochs,
             "begun": begun,
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "sittings": self.sittings,
+            "random": random_state(self.device),
         }
         with atomic_file(self.folder.resume) as temporary:
             torch.save(state, temporary)
@@ -136,12 +143,13 @@ class Trainer:
         state = read_torch(self.folder.resume)
         if state["made_for"] != self._made_for:
             raise SchemaMismatchError(
-                f"{self.folder.resume}", self._made_for, dict(state["made_for"])
+                f"{self.folder.resume} (delete it to start over)",
+                self._made_for,
+                dict(state["made_for"]),
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.epochs, self._begun = state["epochs"], state["begun"]
-        torch.set_rng_state(state["random"])
-        if self.device.type == "cuda" and state["random_cuda"]:
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        self.sittings = state["sittings"]
+        set_random_state(state["random"], self.device)

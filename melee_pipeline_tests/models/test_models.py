@@ -131,25 +131,35 @@ def test_input_vectors_have_the_stated_layout(version: str) -> None:
         assert found[b, t].tolist() == wanted
 
 
+@pytest.mark.parametrize("recorded", [1.0, 0.5])
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_advance_is_the_plain_computation(version: str) -> None:
+def test_advance_is_the_plain_computation(version: str, recorded: float) -> None:
     model = build_model(MLPConfig(encoding=version)).eval()
-    frames, new = windows(model), random_frames(model.encoding, 3, 1, seed=1)
+    frames = random_frames(model.encoding, 3, model.context + 1, recorded=recorded)
+    new = random_frames(model.encoding, 3, 1, seed=1)
     last = frames.frames(-1)
     prediction = model(frames)
     found = advance(model.slots, last, prediction, new.control)
+
+    def known(name: str) -> torch.Tensor:
+        return last.available[name][:, None, None]
+
     names = [slot.name for slot in model.encoding.continuous]
     moving = ("percent", "x", "y", "shield_strength")
     for k, name in enumerate(names):
         wanted = last.continuous[..., k]
         if name in moving:
-            wanted = wanted + prediction.delta[..., moving.index(name)]
+            wanted = wanted + prediction.delta[..., moving.index(name)] * known(name)
         assert torch.equal(found.continuous[..., k], wanted), name
-    likely = torch.sigmoid(prediction.value) > 0.5
-    assert torch.equal(found.binary, likely.float())
+    for k, slot in enumerate(model.encoding.binary):
+        likely = torch.sigmoid(prediction.value[..., k]) > 0.5
+        assert torch.equal(found.binary[..., k], (likely & known(slot.name)).float()), slot.name
     for name, ids in found.category.items():
         classes = prediction.classes.get(name)
-        assert torch.equal(ids, last.category[name] if classes is None else classes.max(-1).indices)
+        wanted = last.category[name]
+        if classes is not None:
+            wanted = torch.where(known(name), classes.max(-1).indices, wanted)
+        assert torch.equal(ids, wanted), name
     assert torch.equal(found.control, new.control)
     assert all(torch.equal(found.shared[name], ids) for name, ids in last.shared.items())
     assert found.available is last.available

@@ -56,7 +56,7 @@ def test_a_knob_is_set_from_text(knob: str) -> None:
 def test_what_is_written_is_read_back(knob: str) -> None:
     config = override(mlp_v1(), {knob: CHANGES[knob][0]})
     text = json.dumps(config.to_dict())
-    back = TrainConfig.from_json(text)
+    back = TrainConfig.from_dict(json.loads(text))
     assert back == config
     assert back.hash == config.hash
     assert type(back.model) is MLPConfig
@@ -164,7 +164,13 @@ def test_recipes_are_the_reference_settings() -> None:
         recipe("mlp_v3")
 
 
-@pytest.mark.parametrize(("games", "wanted"), [(1, (1, 1)), (2, (1, 1)), (100, (90, 10))])
-def test_max_games_is_shared_out(games: int, wanted: tuple[int, int]) -> None:
-    assert replace(mlp_v1(), max_games=games).games(0.1) == wanted
-    assert mlp_v1().games(0.1) == (None, None)
+@pytest.mark.parametrize(("games", "wanted"), [(1, 0), (2, 1), (100, 10)])
+def test_max_games_is_shared_out(games: int, wanted: int) -> None:
+    assert replace(mlp_v1(), max_games=games).validation_games(0.1) == wanted
+    assert mlp_v1().validation_games(0.1) is None
+
+
+@pytest.mark.parametrize("name", ["", "../elsewhere", "a/b", "-x", "a b"])
+def test_a_name_that_is_no_folder_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="a name is letters, digits, dashes, underscores"):
+        replace(mlp_v1(), experiment=name)

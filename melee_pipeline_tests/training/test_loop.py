@@ -16,6 +16,7 @@ from melee_pipeline.lineage import read_lineage, sources_of
 from melee_pipeline.models.config import MLPConfig
 from melee_pipeline.progress import Progress
 from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256, read_json
+from melee_pipeline.tensors.training_set import load_training_set
 from melee_pipeline.training import trainer
 from melee_pipeline.training.checkpoint import load_checkpoint
 from melee_pipeline.training.config import TrainConfig
@@ -63,8 +64,6 @@ def test_a_run_leaves_checkpoints_record_and_picture(trained: tuple[Store, Stamp
 
 
 def load_games(store: Store) -> list[str]:
-    from melee_pipeline.tensors.training_set import load_training_set
-
     return list(load_training_set(store).games["md5"])
 
 
@@ -102,6 +101,9 @@ def test_a_seed_decides_the_weights(own_store: Store, quiet: Progress, tmp_path:
         stamp = run(store, TINY, quiet)
         weights.append(load_checkpoint(folder_of(store, stamp) / "final.pt").model.state_dict())
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    stamp = run(own_store, replace(TINY, seed=1, epochs=1), quiet)
+    other = load_checkpoint(folder_of(own_store, stamp) / "final.pt").model.state_dict()
+    assert not any(torch.equal(weights[0][name], other[name]) for name in other)
 
 
 class CutOffError(Exception):
@@ -142,11 +144,28 @@ def test_a_cut_off_run_ends_as_one_that_was_not(
     for name in ("best.pt", "final.pt"):
         one, other = (load_checkpoint(f / name).model.state_dict() for f in (whole, cut))
         assert all(torch.equal(one[key], other[key]) for key in one), name
+    in_epoch = sum(n - 3 for n in load_training_set(own_store).split("train")["frames"])
+    sittings = [sitting["from_epoch"] for sitting in read_json(cut / "manifest.json")["sittings"]]
+    assert sittings == [1, 1 + windows // in_epoch]
     for one, other in zip(
         *(read_json(f / "manifest.json")["all_epochs"] for f in (whole, cut)), strict=True
     ):
         for key in one.keys() - {"seconds", "samples_per_second"}:
             assert other[key] == pytest.approx(one[key], rel=1e-9), key
+
+
+def test_a_run_does_not_go_on_from_what_was_saved_for_another(
+    own_store: Store, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
+    with pytest.raises(CutOffError):
+        run(own_store, TINY, Cutting(1_000))
+    [resume] = own_store.runs("tiny").glob("*/resume.pt")
+    content = torch.load(resume, weights_only=True)
+    content["made_for"]["config"] = "another"
+    torch.save(content, resume)
+    with pytest.raises(SchemaMismatchError, match=r"resume\.pt \(delete it to start over\)"):
+        run(own_store, TINY, quiet)
 
 
 def test_max_games_is_kept_to(own_store: Store, quiet: Progress) -> None:
