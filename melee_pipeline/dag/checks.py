@@ -104,7 +104,7 @@ def check_shards(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
     from melee_pipeline.tensors.shards import open_shard, shard_paths
 
     not_finite, differs, compared = [], [], 0
-    for path in shard_paths(store, stamp.name):
+    for path in shard_paths(store, stamp):
         for md5, blocks in open_shard(path).games():
             for name, block in blocks.items():
                 if block.is_floating_point() and not bool(block.isfinite().all()):

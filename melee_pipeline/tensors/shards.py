@@ -42,13 +42,27 @@ GAMES_PER_SHARD = 256  # some 200 MB: bounds the memory of the writer, not of a 
 
 
 @dataclass(frozen=True, slots=True)
+class ShardGame:
+    """What a shard's header says of one of its games."""
+
+    md5: str
+    content: str  # equal for two recordings of the same game: index.IndexRow
+    packed: str  # hash of its packed rows and mask: encode.PackedGame
+
+
+@dataclass(frozen=True, slots=True)
 class ShardGames:
     """An opened shard: its records, memory-mapped, and its games."""
 
     records: Tensor  # (rows, width) uint8
-    md5s: list[str]
+    listed: list[ShardGame]
     ends: Tensor  # (G,) int64
     available: Tensor  # (G, F) bool
+
+    @property
+    def md5s(self) -> list[str]:
+        """The games, in order."""
+        return [game.md5 for game in self.listed]
 
     def games(self) -> Iterator[tuple[str, Blocks]]:
         """Each game's MD5 and its blocks, each (frames, *row_shape), copied game by game."""
@@ -64,23 +78,26 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
     parsed = store.need(GAMES, source, f"--source {source}")
     inputs = {"games": parsed.version, "rows": rows_hash(), "encoder": ENCODER_VERSION}
     found = store.current(SHARDS, source, inputs)
-    if found and found.facts["shards"] == len(shard_paths(store, source)):
+    if found and _all_there(store, found):
         return found
     games = _kept_games(store, source)
     tally = _Tally()
     digest = hashlib.sha256()
+    sizes: dict[str, int] = {}
     with (
         atomic_folder(store.shards(source)) as folder,
         progress.task(f"{source}: encode", len(games), "games") as advance,
     ):
         for number, first in enumerate(range(0, len(games), GAMES_PER_SHARD)):
             packed: dict[str, PackedGame] = {}
-            for path in games[first : first + GAMES_PER_SHARD]:
-                tally.pack(path, packed)
+            some = dict(list(games.items())[first : first + GAMES_PER_SHARD])
+            for md5 in some:
+                tally.pack(store.games(source) / f"{md5}.parquet", packed)
                 advance(1)
             if packed:
                 target = folder / f"{number:04d}.safetensors"
-                write_shard(target, source, packed)
+                write_shard(target, source, packed, some)
+                sizes[target.name] = target.stat().st_size
                 digest.update(file_sha256(target).encode())
     version = hashlib.sha256(f"{digest.hexdigest()} {rows_hash()}".encode()).hexdigest()
     return store.put(
@@ -93,28 +110,36 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
             facts={
                 "rows": rows_hash(),
                 "games": tally.games,
-                "shards": len(shard_paths(store, source)),
+                "shards": sizes,
             },
             upstream=[parsed.record()],
         )
     )
 
 
-def shard_paths(store: Store, source: str) -> list[Path]:
-    """A source's shards, in order."""
-    return sorted(store.shards(source).glob("*.safetensors"))
+def shard_paths(store: Store, shards: Stamp) -> list[Path]:
+    """The shards that a source's stamp lists, in order."""
+    return [store.shards(shards.name) / name for name in shards.facts["shards"]]
 
 
-def _kept_games(store: Store, source: str) -> list[Path]:
+def _all_there(store: Store, shards: Stamp) -> bool:
+    paths = zip(shard_paths(store, shards), shards.facts["shards"].values(), strict=True)
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def _kept_games(store: Store, source: str) -> dict[str, str]:
+    """Contents of the kept games by MD5, in the order of MD5s."""
     import polars as pl
 
-    index = pl.read_parquet(store.index(source), columns=["md5", "verdict"])
-    kept = index.filter(pl.col("verdict") == "kept")["md5"].sort().to_list()
-    return [store.games(source) / f"{md5}.parquet" for md5 in kept]
+    index = pl.read_parquet(store.index(source), columns=["md5", "verdict", "content"])
+    kept = index.filter(pl.col("verdict") == "kept").sort("md5")
+    return dict(kept.select("md5", "content").iter_rows())
 
 
-def write_shard(path: Path, source: str, games: Mapping[str, PackedGame]) -> None:
-    """Write the games of a shard, by MD5."""
+def write_shard(
+    path: Path, source: str, games: Mapping[str, PackedGame], contents: Mapping[str, str]
+) -> None:
+    """Write the games of a shard, by MD5; `contents` by MD5, too."""
     from safetensors.numpy import save_file
 
     packed = list(games.values())
@@ -128,7 +153,7 @@ def write_shard(path: Path, source: str, games: Mapping[str, PackedGame]) -> Non
         "rows": rows_hash(),
         "encoder": ENCODER_VERSION,
         "source": source,
-        "md5s": list(games),
+        "games": [[md5, contents[md5], game.hash] for md5, game in games.items()],
     }
     with atomic_file(path) as temporary:
         save_file(tensors, temporary, metadata={"melee_pipeline": json.dumps(header)})
@@ -151,7 +176,7 @@ def open_shard(path: Path) -> ShardGames:
         raise ArtefactError(
             f"{path} is not a readable shard ({error}); delete {path.parent} and {again}"
         ) from error
-    return ShardGames(records, header["md5s"], ends, available)
+    return ShardGames(records, [ShardGame(*game) for game in header["games"]], ends, available)
 
 
 class _Tally:
