@@ -150,7 +150,7 @@ def measure_one(root: Path, steps: int, device: str) -> dict[str, float]:
         windows.batch(samples)
     gather = time.perf_counter() - first
     folder = RunFolder(root / "run")
-    trainer = Trainer(config, folder, windows, None, torch.device(device), "benchmark")
+    trainer = Trainer(config, folder, windows, None, torch.device(device), "benchmark", BATCH, {})
     clock = Alternating(bare_step(trainer, windows.batch(some[0])), steps, trainer.device)
     with suppress(EnoughError):
         trainer.one_epoch(clock)

@@ -24,7 +24,7 @@ from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.store import TRAINING_SET, Stamp, Store
 from melee_pipeline.tensors import training_set as joining
 from melee_pipeline.tensors.encode import pack_game
-from melee_pipeline.tensors.shards import GAMES_PER_SHARD, open_shard, shard_paths, write_shard
+from melee_pipeline.tensors.shards import GAMES_PER_SHARD, open_shard, write_shard
 
 SIMULATED = 12  # games, where no replays are given
 
@@ -41,8 +41,9 @@ def make_games(root: Path, replays: Sequence[Path]) -> Path:
         tables = [made.games(source.name) / f"{md5}.parquet" for md5 in index["md5"].sort()]
         games += [pack_game(read_game(table)) for table in tables]
     shard = root / "0000.safetensors"
-    names = (f"{number:032x}" for number in range(GAMES_PER_SHARD))
-    write_shard(shard, "some", dict(zip(names, cycle(games), strict=False)))
+    names = [f"{number:032x}" for number in range(GAMES_PER_SHARD)]
+    packed = dict(zip(names, cycle(games), strict=False))
+    write_shard(shard, "some", packed, dict(zip(names, names, strict=True)))
     return shard
 
 
@@ -73,7 +74,7 @@ def make_training_set(root: Path, shard: Path, games: int, copy: bool) -> Store:
 
 def drop_pages(store: Store) -> None:
     """Ask the system to forget what it has read of the shards."""
-    for path in shard_paths(store, "some"):
+    for path in store.shards("some").glob("*.safetensors"):
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +22,7 @@ from rich.table import Table
 from melee_pipeline.models.config import Mamba2Config, ModelConfig
 from melee_pipeline.models.world import build_model
 from melee_pipeline.schema.rows import blocks, packed_fields
+from melee_pipeline.tensors.records import shard_layout
 from melee_pipeline.tensors.windows import Batch
 from melee_pipeline.training.config import TrainConfig
 from melee_pipeline.training.device import pick_device
@@ -47,12 +49,14 @@ class Task:
 def random_batch(batch: int, time: int) -> Batch:
     """Packed windows as the loader gives them, (batch, time, …), all fields recorded."""
     rows = {
-        block.name: torch.randint(0, 100, (batch, time, *block.row_shape)).to(
-            torch.float32 if block.dtype.startswith("f") else torch.int16
-        )
+        block.name: np.random.default_rng(0)
+        .integers(0, 100, (batch * time, *block.row_shape))
+        .astype(block.dtype)
         for block in blocks()
     }
-    return Batch(rows, torch.ones(batch, len(packed_fields()), dtype=torch.bool))
+    records = torch.from_numpy(shard_layout().join(rows)).view(batch, time, -1)
+    recorded = torch.ones(batch, len(packed_fields()), dtype=torch.bool)
+    return Batch(records, recorded, shard_layout())
 
 
 def task_of(config: ModelConfig, batch: int, device: torch.device, bf16: bool, fuse: bool) -> Task:

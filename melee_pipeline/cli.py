@@ -72,6 +72,7 @@ def run(
     """
     from melee_pipeline import tables
     from melee_pipeline.pipeline import run_chain
+    from melee_pipeline.tensors.training_set import not_joined
 
     store = Store(data)
     result = run_chain(
@@ -84,6 +85,8 @@ def run(
         wandb=wandb,
     )
     tables.print_stamps(result.stamps)
+    for name, why in not_joined(store).items():
+        typer.echo(f"{name} is not in the training set: {why}. melee-pipeline run --source {name}")
     if not result.anything_new:
         typer.echo("Nothing to do: everything was up to date.")
 
@@ -113,6 +116,18 @@ def sources_add(
     added = add_source(store, name, location)
     typer.echo(f"{added.name} ({added.kind}) is in {store.user_catalog}")
     typer.echo(f"Next: melee-pipeline run --source {added.name}")
+
+
+@sources_app.command("remove")
+def sources_remove(
+    name: Annotated[str, typer.Argument(help="A source's name.")], data: DataOption = DATA
+) -> None:
+    """Take a source out of sources.yaml and of the next training set; its files stay."""
+    from melee_pipeline.sources.catalog import remove_source
+
+    store = Store(data)
+    remove_source(store, name)
+    typer.echo(f"{name} is out. Next: melee-pipeline run, which joins what is left")
 
 
 @app.command()

@@ -255,6 +255,10 @@ class Store:
         write_json(self._stamp_path(stamp.stage, stamp.name), asdict(dated))
         return replace(dated, fresh=True)
 
+    def forget(self, stage: str, name: str) -> None:
+        """Take a step's stamp away: the step counts as not done. Its files stay."""
+        self._stamp_path(stage, name).unlink(missing_ok=True)
+
     def names(self, stage: str) -> list[str]:
         """Names of all sources or experiments that have completed a step, sorted."""
         return sorted(p.stem for p in (self.root / "stamps" / stage).glob("*.json"))

@@ -123,8 +123,8 @@ def held_games(store: Store, folder: RunFolder) -> Held:
     found = games.filter(pl.col("content").is_in(contents)).sort("order")
     if len(found) < len(contents):
         raise ArtefactError(
-            f"{folder.path}: {len(contents) - len(found)} of the {len(contents)} games that it is measured "
-            "on are not in the training set any more; add their source again: melee-pipeline run"
+            f"{folder.path}: {len(contents) - len(found)} of the {len(contents)} games that it is "
+            "measured on are not in the training set any more; add their source again: melee-pipeline run"
         )
     return Held(split, found)
 

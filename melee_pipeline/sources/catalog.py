@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from melee_pipeline.errors import CatalogError
-from melee_pipeline.store import Store, atomic_file
+from melee_pipeline.store import SHARDS, Store, atomic_file
 
 Kind = Literal["http", "dropbox", "google_drive", "local", "manual"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -126,11 +126,30 @@ def add_source(store: Store, name: str, location: str) -> Source:
             f"source {name} exists already, at {old.location}; choose another name, or edit "
             f"{store.user_catalog}"
         )
-    own = yaml.safe_load(store.user_catalog.read_text()) if store.user_catalog.exists() else None
-    entries = {**(own or {}), name: {"kind": kind, "location": location}}
+    _write_own(store, {**_own(store), name: {"kind": kind, "location": location}})
+    return source
+
+
+def remove_source(store: Store, name: str) -> None:
+    """Take a source out: of the user's catalogue, and of the next training set. Its files stay.
+
+    Raises CatalogError when there is no such source.
+    """
+    find_source(store, name)
+    store.forget(SHARDS, name)
+    own = _own(store)
+    if own.pop(name, None) is not None:
+        _write_own(store, own)
+
+
+def _own(store: Store) -> dict[str, Any]:
+    text = store.user_catalog.read_text() if store.user_catalog.exists() else ""
+    return yaml.safe_load(text) or {}
+
+
+def _write_own(store: Store, entries: dict[str, Any]) -> None:
     with atomic_file(store.user_catalog) as temporary:
         temporary.write_text(yaml.safe_dump(entries, allow_unicode=True, sort_keys=False))
-    return source
 
 
 def _classify(location: str) -> tuple[Kind, str]:

@@ -41,7 +41,7 @@ class PackedGame:
         """Sixteen hex digits of everything a model can learn from this game."""
         digest = hashlib.sha256(self.available.tobytes())
         for name in sorted(self.rows):
-            digest.update(np.ascontiguousarray(self.rows[name]))
+            digest.update(self.rows[name].tobytes())
         return digest.hexdigest()[:16]
 
 

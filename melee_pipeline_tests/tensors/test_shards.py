@@ -79,7 +79,7 @@ def test_the_header_says_what_the_shard_is(built_store: Store) -> None:
         "rows": rows_hash(),
         "encoder": ENCODER_VERSION,
         "source": "beta",
-        "md5s": open_shard(path).md5s,
+        "games": [[game.md5, game.content, game.packed] for game in open_shard(path).listed],
     }
 
 
