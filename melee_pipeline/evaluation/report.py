@@ -124,7 +124,8 @@ def held_games(store: Store, folder: RunFolder) -> Held:
     if len(found) < len(contents):
         raise ArtefactError(
             f"{folder.path}: {len(contents) - len(found)} of the {len(contents)} games that it is "
-            "measured on are not in the training set any more; add their source again: melee-pipeline run"
+            "measured on are not in the training set any more; add their source again, then: "
+            "melee-pipeline run"
         )
     return Held(split, found)
 
