@@ -45,6 +45,7 @@ class IndexRow:
     frames: int | None = None  # of the game; rows counts repeats by rollback too
     rows: int | None = None
     end_method: str | None = None
+    truncated: bool = False  # the file was cut short: these are its complete frames
     winner: str | None = None  # port, when the recording tells
     content: str | None = None  # equal for two recordings of the same game
     table_hash: str | None = None  # SHA-256 of the Parquet file
@@ -71,6 +72,7 @@ def index_schema() -> pa.Schema:
         "players": pa.list_(player),
         "frames": pa.int32(),
         "rows": pa.int32(),
+        "truncated": pa.bool_(),
     }
     return pa.schema([(f.name, special.get(f.name, text)) for f in fields(IndexRow)])
 
@@ -78,11 +80,12 @@ def index_schema() -> pa.Schema:
 def mark_duplicates(rows: Sequence[IndexRow]) -> list[IndexRow]:
     """Rows by name, with all but one of each game refused as duplicates.
 
-    Of equal contents the smallest MD5 stays, of equal MD5s the first name: the choice hangs on
-    the files alone, not on the order in which they were met.
+    Of equal contents the longest stays (another may have been cut short), of equally long ones
+    the smallest MD5, of equal MD5s the first name: the choice hangs on the files alone, not on
+    the order in which they were met.
     """
     stays: dict[str, IndexRow] = {}
-    for row in sorted(rows, key=lambda r: (r.md5, r.name)):
+    for row in sorted(rows, key=lambda r: (-(r.frames or 0), r.truncated, r.md5, r.name)):
         if row.verdict == KEPT:
             stays.setdefault(row.content or row.md5, row)
     marked = []

@@ -1,0 +1,277 @@
+"""The walk over a replay's events: where each lies, and on which row of the game.
+
+Event after event would take longer than all the rest of parsing. But frames repeat: most have
+the same events in the same order as the frame before. So one look tells whether the next frame
+may be alike, and in the end all frames that were taken for alike are compared at once, byte by
+byte of what names an event. Where that fails, the walk is done again, event after event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melee_pipeline.errors import ReplayError
+from melee_pipeline.replays.events import (
+    EVENTS,
+    FRAME_END,
+    GAME_END,
+    GAME_START,
+    PAYLOADS_CODE,
+)
+from melee_pipeline.replays.stream import RAW, Buffer, Header
+
+Offsets = NDArray[np.int64]
+_OF_FRAME = frozenset(event.code for event in EVENTS if event.key)
+# What an event must hold to say which row it belongs to; of the game's end, the method.
+_LEAST = {
+    event.code: sum(np.dtype(field.dtype).itemsize for field in event.key or event.fields[:1])
+    for event in EVENTS
+    if event is not GAME_START
+}
+_OUT_OF_PLACE = frozenset({PAYLOADS_CODE, GAME_START.code})
+
+
+class CutShortError(ReplayError):
+    """A replay ends before its first frame is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """All events of one kind, in the order in which they were recorded."""
+
+    offsets: Offsets  # (n,) of their code bytes
+    rows: Offsets  # (n,) the row that each belongs to
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The frames of a replay, as recorded: a row each, repeats by rollback included."""
+
+    ids: NDArray[np.int32]  # (rows,) frame ids
+    events: dict[int, Events]  # by event code
+    end: int | None  # offset of the game end event
+    truncated: bool
+
+    def of(self, code: int) -> Events:
+        """All events of a kind."""
+        return self.events.get(code) or Events(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def walk(data: Buffer, header: Header) -> Walk:
+    """Step through a replay's frames.
+
+    A file that ends too early is `truncated`; its last frame is left out unless it is complete.
+    Raises ReplayError naming the byte at which the file is damaged, and CutShortError when it
+    ends within its first frame.
+    """
+    try:
+        return _walk(data, header, guess=True)
+    except CutShortError:
+        raise
+    except ReplayError:
+        return _walk(data, header, guess=False)
+
+
+def _walk(data: Buffer, header: Header, *, guess: bool) -> Walk:
+    steps = _Steps(data, header)
+    runs, layouts = _frames(steps, guess=guess)
+    truncated = not steps.whole and steps.ended is None
+    if runs and steps.ended is None and not _complete(layouts[runs[-1].layout], steps, truncated):
+        last = runs.pop()
+        runs += [replace(last, count=last.count - 1)] if last.count > 1 else []
+    if not runs:
+        kind = CutShortError if truncated else ReplayError
+        raise kind(f"it has no complete frame: it ends at byte {steps.at}")
+    begins, which = _spread(runs)
+    events = _events(begins, which, layouts, header.sizes)
+    source = np.frombuffer(data, np.uint8)
+    return Walk(_checked_ids(source, begins, events), events, steps.ended, truncated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Frames of one layout that follow each other."""
+
+    at: int
+    length: int  # of each
+    layout: int
+    count: int
+
+
+class _Steps:
+    """Steps from event to event; says where and why it stopped."""
+
+    def __init__(self, data: Buffer, header: Header) -> None:
+        self.data = data
+        self.source = np.frombuffer(data, np.uint8)
+        self.whole = 0 < header.announced <= len(data) - RAW
+        self.stop = header.end if self.whole else len(data)
+        self.sizes = header.sizes
+        self.steps = [1 + header.sizes[code] if code in header.sizes else 0 for code in range(256)]
+        for code in _OUT_OF_PLACE:
+            self.steps[code] = 0
+        for code, least in _LEAST.items():
+            if header.sizes.get(code, least) < least:
+                raise ReplayError(
+                    f"it is damaged: event {code:#04x} has {header.sizes[code]} bytes"
+                )
+        self.at = header.start + 1 + header.sizes[GAME_START.code]
+        self.ended: int | None = None  # where the game end event lies
+        self.cut = False  # the file ends within an event
+
+    def step(self) -> int:
+        """Step over one event; its code, or −1 if it is not there whole."""
+        code = self.data[self.at]
+        step = self.steps[code]
+        if not step:
+            raise ReplayError(f"it is damaged: byte {self.at} cannot begin an event ({code:#04x})")
+        if self.at + step > self.stop:
+            if self.whole:
+                raise ReplayError(f"it is damaged: its events end at byte {self.stop}, inside one")
+            self.cut = True
+            return -1
+        self.at += step
+        return code
+
+    def to_the_first_frame(self) -> int:
+        """Step over what precedes the frames; the code with which they begin."""
+        while self.at < self.stop:
+            code = self.data[self.at]
+            if code in _OF_FRAME or code == GAME_END.code:
+                return code
+            if self.step() < 0:
+                break
+        return -1
+
+    def frame(self, begin: int) -> bytes:
+        """Step over a frame; the codes of its events."""
+        codes = bytearray()
+        while self.at < self.stop:
+            code = self.data[self.at]
+            if codes and (code == GAME_END.code or (code == begin and codes[-1] != begin)):
+                break
+            if self.step() < 0:
+                break
+            codes.append(code)
+        return bytes(codes)
+
+    def alike(self, begin: int, last: int, length: int) -> int:
+        """How many of the next frames seem to have the layout of the one before.
+
+        Such a frame ends with the event `last`, and another one begins behind it.
+        """
+        found, chunk = 0, 16
+        while True:
+            behind = self.at + length * np.arange(found + 1, found + chunk + 1)
+            behind = behind[: np.searchsorted(behind, self.stop)]
+            fits = self.source[behind] == begin
+            fits &= self.source[behind - 1 - self.sizes[last]] == last
+            good = len(fits) if fits.all() else int(np.argmin(fits))
+            found += good
+            if good < chunk:
+                return found
+            chunk = 256
+
+
+def _frames(steps: _Steps, *, guess: bool) -> tuple[list[_Run], list[bytes]]:
+    """All frames up to the game's end or the file's, and all layouts."""
+    begin = steps.to_the_first_frame()
+    runs: list[_Run] = []
+    layouts: dict[bytes, int] = {}
+    while steps.at < steps.stop and not steps.cut:
+        at = steps.at
+        if steps.data[at] == GAME_END.code:
+            if steps.step() > 0:
+                steps.ended = at
+            break
+        layout = steps.frame(begin)
+        if steps.cut:
+            break
+        length = steps.at - at
+        more = steps.alike(begin, layout[-1], length) if guess else 0
+        runs.append(_Run(at, length, layouts.setdefault(layout, len(layouts)), 1 + more))
+        steps.at += more * length
+    return runs, list(layouts)
+
+
+def _spread(runs: list[_Run]) -> tuple[Offsets, Offsets]:
+    """Where each frame begins, and its layout."""
+    at, length, layout, count = np.array(
+        [(run.at, run.length, run.layout, run.count) for run in runs], np.int64
+    ).T
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return np.repeat(at, count) + within * np.repeat(length, count), np.repeat(layout, count)
+
+
+def _complete(layout: bytes, steps: _Steps, truncated: bool) -> bool:
+    """Whether the last frame of a recording without an end was recorded whole.
+
+    From 3.0 on a frame says where it ends. Before, only the beginning of another one tells.
+    """
+    if FRAME_END.code in steps.sizes:
+        return layout[-1] == FRAME_END.code
+    return not truncated or steps.cut
+
+
+def _events(
+    begins: Offsets, which: Offsets, layouts: list[bytes], sizes: dict[int, int]
+) -> dict[int, Events]:
+    groups = [np.flatnonzero(which == number) for number in range(len(layouts))]
+    places: dict[int, list[Offsets]] = {code: [] for layout in layouts for code in layout}
+    for layout in layouts:
+        steps = np.array([1 + sizes[code] for code in layout])
+        codes = np.frombuffer(layout, np.uint8)
+        for code, each in places.items():
+            each.append((np.cumsum(steps) - steps)[codes == code])
+    return {code: _of_kind(begins, groups, each) for code, each in places.items()}
+
+
+def _of_kind(begins: Offsets, groups: list[Offsets], places: list[Offsets]) -> Events:
+    """The events of one kind, from their places in each layout."""
+    counts = {len(mine) for mine in places}
+    if len(counts) == 1:  # as many in each frame: each has its place
+        [count] = counts
+        table = np.empty((len(begins), count), np.int64)
+        for rows, mine in zip(groups, places, strict=True):
+            table[rows] = begins[rows, None] + mine
+        return Events(table.ravel(), np.repeat(np.arange(len(begins)), count))
+    offsets = [
+        (begins[rows, None] + mine).ravel() for rows, mine in zip(groups, places, strict=True)
+    ]
+    which = [np.repeat(rows, len(mine)) for rows, mine in zip(groups, places, strict=True)]
+    every = np.concatenate(offsets)
+    order = np.argsort(every, kind="stable")
+    return Events(every[order], np.concatenate(which)[order])
+
+
+def _checked_ids(
+    source: NDArray[np.uint8], begins: Offsets, events: dict[int, Events]
+) -> NDArray[np.int32]:
+    """The rows' frame ids, when every event is where it should be and names its row's frame."""
+    ids = words(source, begins + 1)
+    # A frame follows on the one before, or rollback takes it a little back.
+    wrong = (np.diff(ids, prepend=ids[:1]) > 1) | (ids < ids[0])
+    if wrong.any():
+        raise _misfit(begins[np.argmax(wrong)])
+    for code, these in events.items():
+        wrong = source[these.offsets] != code
+        if code in _OF_FRAME:
+            wrong |= words(source, these.offsets + 1) != ids[these.rows]
+        if wrong.any():
+            raise _misfit(these.offsets[np.argmax(wrong)])
+    return ids
+
+
+def _misfit(offset: np.int64) -> ReplayError:
+    return ReplayError(f"it is damaged: the event at byte {offset} does not fit the one before")
+
+
+def words(source: NDArray[np.uint8], offsets: Offsets) -> NDArray[np.int32]:
+    """Big-endian 32-bit integers that begin at `offsets`."""
+    # A view with a number at every byte, whatever its alignment.
+    everywhere: NDArray[Any] = np.ndarray((len(source) - 3,), ">i4", source, strides=(1,))
+    return everywhere[offsets].astype(np.int32)
