@@ -54,7 +54,7 @@ def edge_replays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def real_replays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Real replays by MD5, extracted once in a test run by the project's own extractor."""
-    found = {}
+    found: dict[str, Path] = {}
     for name in ARCHIVES:
         found |= _by_md5(name, tmp_path_factory.mktemp(name.partition(".")[0]))
     return found

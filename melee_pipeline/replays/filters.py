@@ -70,6 +70,15 @@ class Filters:
             )
 
 
+def version_of(text: str) -> Version:
+    """A Slippi version such as 3.7.0; what is left out counts as 0. Raises ConfigError."""
+    parts = text.split(".")
+    if not (1 <= len(parts) <= 3 and all(part.isdecimal() for part in parts)):
+        raise ConfigError(f"Slippi version {text!r}: write it as 3.7.0")
+    major, minor, patch = ([int(part) for part in parts] + [0, 0])[:3]
+    return major, minor, patch
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a replay is not kept, and what was found."""

@@ -115,35 +115,34 @@ class Replay(Start):
         return _Columns(
             self,
             len(rows),
-            {FRAME_START: self._on(self.walk.of(FRAME_START.code), rows)},
+            [(FRAME_START, self._on(self.walk.of(FRAME_START.code), rows))],
             {"id": ids},
         )
 
     def _fighter(
-        self, events: dict[Event, _ByFighter], player: Player, rows: Offsets, follower: bool = False
+        self, events: Sequence[_ByFighter], player: Player, rows: Offsets, follower: bool = False
     ) -> _Columns:
         """A fighter's columns. Raises ReplayError when it has one of its two events on a row."""
-        found = {event: self._on(events[event][player.port, follower], rows) for event in events}
-        if ((found[PRE] < 0) != (found[POST] < 0)).any():
+        pre, post = (self._on(each[player.port, follower], rows) for each in events)
+        if ((pre < 0) != (post < 0)).any():
             raise ReplayError(f"it is damaged: frames hold half of the events of {player.port}")
-        return _Columns(self, len(rows), found)
+        return _Columns(self, len(rows), [(PRE, pre), (POST, post)])
 
-    def _by_fighter(self) -> dict[Event, _ByFighter]:
+    def _by_fighter(self) -> tuple[_ByFighter, _ByFighter]:
         """The pre and post events of each fighter: (port, whether it is Nana) -> events."""
+        return self._split(PRE), self._split(POST)
+
+    def _split(self, event: Event) -> _ByFighter:
+        events = self.walk.of(event.code)
         source = np.frombuffer(self.data, np.uint8)
-        found: dict[Event, _ByFighter] = {}
-        for event in (PRE, POST):
-            events = self.walk.of(event.code)
-            ports, followers = source[events.offsets + 5], source[events.offsets + 6]
-            who = 2 * ports.astype(np.int16) + (followers != 0)
-            found[event] = {}
-            for player in self.players:
-                for follower in (False, True) if player.follower else (False,):
-                    mine = who == 2 * (int(player.port[1]) - 1) + follower
-                    these = Events(events.offsets[mine], events.rows[mine])
-                    found[event][player.port, follower] = these
-            if sum(len(these.rows) for these in found[event].values()) != len(who):
-                raise ReplayError("it is damaged: frames hold events of somebody who does not play")
+        who = 2 * source[events.offsets + 5] + (source[events.offsets + 6] != 0)
+        found = {
+            (player.port, follower): _where(who, 2 * (int(player.port[1]) - 1) + follower, events)
+            for player in self.players
+            for follower in ((False, True) if player.follower else (False,))
+        }
+        if sum(len(these.rows) for these in found.values()) != len(who):
+            raise ReplayError("it is damaged: frames hold events of somebody who does not play")
         return found
 
     def _on(self, events: Events, rows: Offsets) -> Offsets:
@@ -162,7 +161,7 @@ class Replay(Start):
             return None
         events = self._by_fighter()
         there = np.zeros(self.rows, np.bool_)
-        there[events[POST][player.port, True].rows] = True
+        there[events[1][player.port, True].rows] = True
         rows = rows[there[rows]]
         columns = self._fighter(events, player, rows, follower=True)
         keys = [pa.array(self.walk.ids[rows]), pa.repeat(pa.scalar(number, pa.uint8()), len(rows))]
@@ -178,7 +177,7 @@ class Replay(Start):
             return None
         # Only the last rows of rolled-back frames are out of order.
         order = np.argsort(ids, kind="stable")
-        columns = _Columns(self, len(offsets), {kind: offsets[order]})
+        columns = _Columns(self, len(offsets), [(kind, offsets[order])])
         mine = [c for c in COLUMNS[table] if c.path.startswith(f"{kind.name}.")]
         return self._with(table, [pa.array(ids[order])], columns, mine)
 
@@ -196,6 +195,17 @@ class Replay(Start):
         return pa.Table.from_arrays(keys + arrays, schema=beside_schema(table))
 
 
+def _where(who: NDArray[np.uint8], fighter: int, events: Events) -> Events:
+    """The events of one fighter."""
+    if len(who) % 2 == 0 and len(who):
+        # Nearly always two fighters take turns, and every second event is one's.
+        for first in (0, 1):
+            if (who[first::2] == fighter).all() and not (who[1 - first :: 2] == fighter).any():
+                return Events(events.offsets[first::2], events.rows[first::2])
+    mine = who == fighter
+    return Events(events.offsets[mine], events.rows[mine])
+
+
 class _Columns:
     """Columns of events, one event of each kind a row."""
 
@@ -203,7 +213,7 @@ class _Columns:
         self,
         replay: Replay,
         rows: int,
-        offsets: dict[Event, Offsets],
+        offsets: Sequence[tuple[Event, Offsets]],
         known: dict[str, pa.Array] | None = None,
     ) -> None:
         self.rows = rows
@@ -211,7 +221,7 @@ class _Columns:
         self._known = known or {}
         self._records: dict[str, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
         source = np.frombuffer(replay.data, np.uint8)
-        for event, where in offsets.items():
+        for event, where in offsets:
             layout = _layout(event.code, replay.sizes.get(event.code, 0))
             if layout.names and len(where):
                 missing = where < 0 if where.min() < 0 else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,7 +28,14 @@ from melee_pipeline.replays.index import (
 )
 from melee_pipeline.replays.read import read_frames
 from melee_pipeline.replays.stream import Buffer, Start, load, read_header, read_start
-from melee_pipeline.replays.tables import check_game, made_before, read_game, sweep, write_game
+from melee_pipeline.replays.tables import (
+    check_game,
+    made_before,
+    read_game,
+    settle,
+    sweep,
+    write_game,
+)
 from melee_pipeline.replays.walk import CutShortError
 from melee_pipeline.schema.columns import columns_hash
 from melee_pipeline.sources.extract import ReplayFile, replay_files
@@ -66,7 +74,7 @@ class _Job:
     out: Path
     filters: Filters
     parser: str
-    refused: frozenset[str]  # MD5s that this very parser has refused before
+    index_time: int  # when the index of the last run was written, in ns; 0: there is none
 
 
 def parser_of(filters: Filters) -> str:
@@ -92,22 +100,36 @@ def parse_files(
     filters = filters or Filters()
     parser = parser_of(filters)
     out.mkdir(parents=True, exist_ok=True)
-    before = {row.md5: row for row in read_index(out / "index.parquet") if row.parser == parser}
-    refused = frozenset(md5 for md5, row in before.items() if row.table_hash is None)
-    jobs = [_Job(file, out, filters, parser, refused) for file in files]
+    index = out / "index.parquet"
+    index_time = index.stat().st_mtime_ns if index.exists() else 0
+    before = _before(index, parser, index_time)
+    jobs = [_Job(file, out, filters, parser, index_time) for file in files]
     rows: list[IndexRow] = []
     now = 0
+    fresh: list[str] = []
     count = min(default_workers() if workers is None else workers, len(jobs))
     with executor(count, FILE_SECONDS) as pool, progress.task(label, len(jobs), "files") as advance:
         results = map_ordered(pool, _parse_one, jobs, ahead=4 * max(count, 1), lost=_crashed)
         for job, (row, parsed) in zip(jobs, results, strict=True):
             rows.append(row or replace(before[parsed], name=job.file.name))
             now += parsed == ""
+            fresh += [rows[-1].md5] if rows[-1].table_hash and not parsed else []
             advance(1)
     marked = mark_duplicates(rows)
-    write_index(out / "index.parquet", marked)
+    settle(out, fresh)
+    write_index(index, marked)
     sweep(out, {row.md5 for row in marked if row.table_hash})
     return Parsed(marked, now)
+
+
+@lru_cache(maxsize=1)
+def _before(index: Path, parser: str, index_time: int) -> Mapping[str, IndexRow]:
+    """What the last run made of each MD5, if it was this very parser's.
+
+    Each worker reads it for itself, once: sent along with every file it would outweigh the files.
+    """
+    rows = read_index(index) if index_time else []
+    return {row.md5: row for row in rows if row.parser == parser}
 
 
 def _crashed(job: _Job, error: WorkerLostError) -> tuple[IndexRow, str]:
@@ -125,10 +147,11 @@ def _parse_one(job: _Job) -> tuple[IndexRow | None, str]:
         base = IndexRow(file_md5(path), name, path.stat().st_size, REFUSED, None, None, job.parser)
         return _refused(base, Refusal(Reason.UNREADABLE, str(error))), ""
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if md5 in job.refused:
+    before = _before(job.out / "index.parquet", job.parser, job.index_time).get(md5)
+    if before and before.table_hash is None:
         return None, md5
     target = job.out / f"{md5}.parquet"
-    if (row := made_before(target, job.parser)) is not None:
+    if (row := made_before(target, job.parser, before.table_hash if before else None)) is not None:
         return replace(row, name=name), md5
     base = IndexRow(md5, name, len(data), REFUSED, None, None, job.parser)
     return _judged(base, data, job, target), ""

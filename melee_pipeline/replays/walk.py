@@ -9,7 +9,6 @@ byte of what names an event. Where that fails, the walk is done again, event aft
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,14 +148,22 @@ class _Steps:
 
     def frame(self, begin: int) -> bytes:
         """Step over a frame; the codes of its events."""
+        data, steps, at, stop = self.data, self.steps, self.at, self.stop
         codes = bytearray()
-        while self.at < self.stop:
-            code = self.data[self.at]
-            if codes and (code == GAME_END.code or (code == begin and codes[-1] != begin)):
+        before = begin
+        while at < stop:
+            code = data[at]
+            if codes and (code == GAME_END.code or (code == begin and before != begin)):
                 break
-            if self.step() < 0:
+            step = steps[code]
+            if not step or at + step > stop:
+                self.at = at
+                self.step()  # says what is wrong
                 break
             codes.append(code)
+            before = code
+            at += step
+        self.at = at
         return bytes(codes)
 
     def alike(self, begin: int, last: int, length: int) -> int:
@@ -164,17 +171,18 @@ class _Steps:
 
         Such a frame ends with the event `last`, and another one begins behind it.
         """
-        found, chunk = 0, 16
-        while True:
-            behind = self.at + length * np.arange(found + 1, found + chunk + 1)
-            behind = behind[: np.searchsorted(behind, self.stop)]
-            fits = self.source[behind] == begin
-            fits &= self.source[behind - 1 - self.sizes[last]] == last
-            good = len(fits) if fits.all() else int(np.argmin(fits))
-            found += good
-            if good < chunk:
-                return found
-            chunk = 256
+        tail = 1 + self.sizes[last]
+        room = (self.stop - 1 - self.at) // length  # frames with something behind them
+        found, chunk = 0, 32
+        while found < room:
+            behind = self.at + length * np.arange(found + 1, min(found + chunk, room) + 1)
+            fits = (self.source[behind] == begin) & (self.source[behind - tail] == last)
+            first = int(fits.argmin())
+            if not fits[first]:
+                return found + first
+            found += len(fits)
+            chunk = min(8 * chunk, 8192)
+        return found
 
 
 def _frames(steps: _Steps, *, guess: bool) -> tuple[list[_Run], list[bytes]]:
@@ -252,7 +260,8 @@ def _checked_ids(
     source: NDArray[np.uint8], begins: Offsets, events: dict[int, Events]
 ) -> NDArray[np.int32]:
     """The rows' frame ids, when every event is where it should be and names its row's frame."""
-    ids = words(source, begins + 1)
+    raw = _raw_words(source, begins + 1)
+    ids = raw.view(">i4").astype(np.int32)
     # A frame follows on the one before, or rollback takes it a little back.
     wrong = (np.diff(ids, prepend=ids[:1]) > 1) | (ids < ids[0])
     if wrong.any():
@@ -260,7 +269,7 @@ def _checked_ids(
     for code, these in events.items():
         wrong = source[these.offsets] != code
         if code in _OF_FRAME:
-            wrong |= words(source, these.offsets + 1) != ids[these.rows]
+            wrong |= _raw_words(source, these.offsets + 1) != raw[these.rows]
         if wrong.any():
             raise _misfit(these.offsets[np.argmax(wrong)])
     return ids
@@ -270,8 +279,8 @@ def _misfit(offset: np.int64) -> ReplayError:
     return ReplayError(f"it is damaged: the event at byte {offset} does not fit the one before")
 
 
-def words(source: NDArray[np.uint8], offsets: Offsets) -> NDArray[np.int32]:
-    """Big-endian 32-bit integers that begin at `offsets`."""
+def _raw_words(source: NDArray[np.uint8], offsets: Offsets) -> NDArray[np.uint32]:
+    """The four bytes at each of `offsets`, as they are."""
     # A view with a number at every byte, whatever its alignment.
-    everywhere: NDArray[Any] = np.ndarray((len(source) - 3,), ">i4", source, strides=(1,))
-    return everywhere[offsets].astype(np.int32)
+    everywhere: NDArray[np.uint32] = np.ndarray((len(source) - 3,), np.uint32, source, strides=(1,))
+    return everywhere[offsets]

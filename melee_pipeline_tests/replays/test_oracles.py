@@ -33,7 +33,7 @@ PY_SLIPPI = {
     "8827680e6a53cb6becf970f620cf6f27": (3, 12, 0),
     "19634e10655dd29004a4a26aeeb40280": (3, 13, 0),
     "c267d004f6d8a24f9cb66d7c6e3bf14f": (3, 14, 0),
-    "a38d3a9bb7d3f441103748e5cd7fb207": (3, 16, 0),
+    "6827921534249607dafa57e9a67f8df4": (3, 16, 0),
     "0046815c3c324d99ec47d37184b5d498": (3, 17, 0),
 }
 # Field -> where py-slippi has it, for a frame of a player. It has no more of ours than these.
@@ -182,5 +182,5 @@ def _same(got: pa.ChunkedArray, wanted: pa.Array | None, rows: pa.Array | None, 
         wanted = wanted.take(rows)
     assert got.is_valid().equals(wanted.is_valid()), what
     assert got.type == wanted.type, what
-    bits = [array.fill_null(0).to_numpy().view(np.uint8) for array in (got, wanted)]
-    np.testing.assert_array_equal(*bits, what)
+    ours, theirs = (array.fill_null(0).to_numpy().view(np.uint8) for array in (got, wanted))
+    np.testing.assert_array_equal(ours, theirs, what)
