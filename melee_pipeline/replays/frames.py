@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from melee_pipeline.errors import ReplayError
 from melee_pipeline.replays.events import (
-    EVENTS,
     FRAME_START,
     ITEM,
     POST,
@@ -24,6 +22,7 @@ from melee_pipeline.replays.events import (
     STAGE_EVENTS,
     Event,
 )
+from melee_pipeline.replays.records import Columns
 from melee_pipeline.replays.stream import Buffer, Player, Start
 from melee_pipeline.replays.walk import Events, Offsets, Walk
 from melee_pipeline.schema.beside import COLUMNS, Beside, Column
@@ -110,10 +109,17 @@ class Replay(Start):
             return np.arange(len(ids))
         return last_of_each(ids) if keep == "last" else first_of_each(ids)
 
-    def _shared(self, rows: Offsets) -> _Columns:
+    def _columns(
+        self,
+        rows: int,
+        offsets: Sequence[tuple[Event, Offsets]],
+        known: dict[str, pa.Array] | None = None,
+    ) -> Columns:
+        return Columns(self.data, self.sizes, self.version, rows, offsets, known)
+
+    def _shared(self, rows: Offsets) -> Columns:
         ids = pa.array(self.walk.ids[rows])
-        return _Columns(
-            self,
+        return self._columns(
             len(rows),
             [(FRAME_START, self._on(self.walk.of(FRAME_START.code), rows))],
             {"id": ids},
@@ -121,12 +127,12 @@ class Replay(Start):
 
     def _fighter(
         self, events: Sequence[_ByFighter], player: Player, rows: Offsets, follower: bool = False
-    ) -> _Columns:
+    ) -> Columns:
         """A fighter's columns. Raises ReplayError when it has one of its two events on a row."""
         pre, post = (self._on(each[player.port, follower], rows) for each in events)
         if ((pre < 0) != (post < 0)).any():
             raise ReplayError(f"it is damaged: frames hold half of the events of {player.port}")
-        return _Columns(self, len(rows), [(PRE, pre), (POST, post)])
+        return self._columns(len(rows), [(PRE, pre), (POST, post)])
 
     def _by_fighter(self) -> tuple[_ByFighter, _ByFighter]:
         """The pre and post events of each fighter: (port, whether it is Nana) -> events."""
@@ -177,12 +183,12 @@ class Replay(Start):
             return None
         # Only the last rows of rolled-back frames are out of order.
         order = np.argsort(ids, kind="stable")
-        columns = _Columns(self, len(offsets), [(kind, offsets[order])])
+        columns = self._columns(len(offsets), [(kind, offsets[order])])
         mine = [c for c in COLUMNS[table] if c.path.startswith(f"{kind.name}.")]
         return self._with(table, [pa.array(ids[order])], columns, mine)
 
     def _with(
-        self, table: Beside, keys: list[pa.Array], source: _Columns, mine: Sequence[Column]
+        self, table: Beside, keys: list[pa.Array], source: Columns, mine: Sequence[Column]
     ) -> pa.Table:
         # Stage events are where they are recorded: recordings made before 3.18 hold them, too.
         staged = table is Beside.STAGE_EVENTS
@@ -204,65 +210,6 @@ def _where(who: NDArray[np.uint8], fighter: int, events: Events) -> Events:
                 return Events(events.offsets[first::2], events.rows[first::2])
     mine = who == fighter
     return Events(events.offsets[mine], events.rows[mine])
-
-
-class _Columns:
-    """Columns of events, one event of each kind a row."""
-
-    def __init__(
-        self,
-        replay: Replay,
-        rows: int,
-        offsets: Sequence[tuple[Event, Offsets]],
-        known: dict[str, pa.Array] | None = None,
-    ) -> None:
-        self.rows = rows
-        self._version = replay.version
-        self._known = known or {}
-        self._records: dict[str, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
-        source = np.frombuffer(replay.data, np.uint8)
-        for event, where in offsets:
-            layout = _layout(event.code, replay.sizes.get(event.code, 0))
-            if layout.names and len(where):
-                missing = where < 0 if where.min() < 0 else None
-                first = (where if missing is None else np.where(missing, 0, where)) + 1
-                everywhere = np.lib.stride_tricks.sliding_window_view(source, layout.itemsize)
-                self._records[event.name] = (everywhere[first].view(layout)[:, 0], missing)
-
-    def column(self, path: str, since: Version, wanted: pa.DataType) -> pa.Array:
-        """The column at `path`: null where it is not recorded."""
-        if path in self._known:
-            return self._known[path]
-        kind, _, name = path.partition(".")
-        if kind not in self._records or self._version < since:
-            return pa.nulls(self.rows, wanted)
-        recorded, missing = self._records[kind]
-        if name not in (recorded.dtype.names or ()):
-            return pa.nulls(self.rows, wanted)
-        values = recorded[name]
-        return pa.array(values.astype(values.dtype.newbyteorder("=")), wanted, mask=missing)
-
-
-@cache
-def _layout(code: int, size: int) -> np.dtype[np.void]:
-    """The payload of an event as a replay has it: the fields for which it has room."""
-    [event] = [event for event in EVENTS if event.code == code]
-    whole = event.dtype(max(field.since for field in (*event.key, *event.fields)))
-    fields = {
-        name: (dtype, offset)
-        for name, (dtype, offset, *_) in (whole.fields or {}).items()
-        if offset + dtype.itemsize <= size
-    }
-    if not fields:
-        return np.dtype([])
-    layout: Any = {
-        "names": list(fields),
-        "formats": [dtype for dtype, _ in fields.values()],
-        "offsets": [offset for _, offset in fields.values()],
-        "itemsize": size,
-    }
-    narrowed: np.dtype[np.void] = np.dtype(layout)
-    return narrowed
 
 
 def last_of_each(ids: NDArray[np.int32]) -> Offsets:

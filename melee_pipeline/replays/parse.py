@@ -230,8 +230,9 @@ def _content(replay: Replay, table: pa.Table) -> str:
     first = table.slice(0, CONTENT_FRAMES)
     for player in range(len(replay.players)):
         for name in _CONTENT:
-            column = first.column(f"p{player}_{name}").fill_null(0)
-            digest.update(column.to_numpy().tobytes())
+            column = first.column(f"p{player}_{name}")
+            column = column.fill_null(0) if column.null_count else column
+            digest.update(column.to_numpy())
     return digest.hexdigest()[:32]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from melee_pipeline.errors import ArtefactError, SchemaMismatchError
 from melee_pipeline.replays.frames import Replay
-from melee_pipeline.replays.index import IndexRow, row_of
+from melee_pipeline.replays.index import IndexRow, plain, row_of
 from melee_pipeline.schema.beside import Beside
 from melee_pipeline.schema.columns import beside_schema, columns_hash, game_schema
 from melee_pipeline.schema.encoding import PLAYERS
@@ -38,6 +38,7 @@ _OPTIONS: Mapping[str, Any] = {
     "write_statistics": False,
     "store_schema": False,
     "write_page_checksum": True,
+    "write_batch_size": 1 << 17,  # a column at a time
 }
 
 
@@ -54,7 +55,7 @@ def write_game(path: Path, replay: Replay, frames: pa.Table, row: IndexRow) -> I
         "columns": columns_hash(),
         # Without the file's name: two copies of a game must give the same bytes, and names are
         # private.
-        "row": asdict(replace(row, name="")),
+        "row": plain(row) | {"name": ""},
         "beside": {name: sha256 for name, sha256 in beside.items() if sha256},
     }
     _write(path, frames, header)

@@ -14,24 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melee_pipeline.errors import ReplayError
-from melee_pipeline.replays.events import (
-    EVENTS,
-    FRAME_END,
-    GAME_END,
-    GAME_START,
-    PAYLOADS_CODE,
-)
-from melee_pipeline.replays.stream import RAW, Buffer, Header
+from melee_pipeline.replays.events import FRAME_END, GAME_END
+from melee_pipeline.replays.steps import OF_FRAME, Steps
+from melee_pipeline.replays.stream import Buffer, Header
 
 Offsets = NDArray[np.int64]
-_OF_FRAME = frozenset(event.code for event in EVENTS if event.key)
-# What an event must hold to say which row it belongs to; of the game's end, the method.
-_LEAST = {
-    event.code: sum(np.dtype(field.dtype).itemsize for field in event.key or event.fields[:1])
-    for event in EVENTS
-    if event is not GAME_START
-}
-_OUT_OF_PLACE = frozenset({PAYLOADS_CODE, GAME_START.code})
 
 
 class CutShortError(ReplayError):
@@ -76,7 +63,7 @@ def walk(data: Buffer, header: Header) -> Walk:
 
 
 def _walk(data: Buffer, header: Header, *, guess: bool) -> Walk:
-    steps = _Steps(data, header)
+    steps = Steps(data, header)
     runs, layouts = _frames(steps, guess=guess)
     truncated = not steps.whole and steps.ended is None
     if runs and steps.ended is None and not _complete(layouts[runs[-1].layout], steps, truncated):
@@ -101,91 +88,7 @@ class _Run:
     count: int
 
 
-class _Steps:
-    """Steps from event to event; says where and why it stopped."""
-
-    def __init__(self, data: Buffer, header: Header) -> None:
-        self.data = data
-        self.source = np.frombuffer(data, np.uint8)
-        self.whole = 0 < header.announced <= len(data) - RAW
-        self.stop = header.end if self.whole else len(data)
-        self.sizes = header.sizes
-        self.steps = [1 + header.sizes[code] if code in header.sizes else 0 for code in range(256)]
-        for code in _OUT_OF_PLACE:
-            self.steps[code] = 0
-        for code, least in _LEAST.items():
-            if header.sizes.get(code, least) < least:
-                raise ReplayError(
-                    f"it is damaged: event {code:#04x} has {header.sizes[code]} bytes"
-                )
-        self.at = header.start + 1 + header.sizes[GAME_START.code]
-        self.ended: int | None = None  # where the game end event lies
-        self.cut = False  # the file ends within an event
-
-    def step(self) -> int:
-        """Step over one event; its code, or −1 if it is not there whole."""
-        code = self.data[self.at]
-        step = self.steps[code]
-        if not step:
-            raise ReplayError(f"it is damaged: byte {self.at} cannot begin an event ({code:#04x})")
-        if self.at + step > self.stop:
-            if self.whole:
-                raise ReplayError(f"it is damaged: its events end at byte {self.stop}, inside one")
-            self.cut = True
-            return -1
-        self.at += step
-        return code
-
-    def to_the_first_frame(self) -> int:
-        """Step over what precedes the frames; the code with which they begin."""
-        while self.at < self.stop:
-            code = self.data[self.at]
-            if code in _OF_FRAME or code == GAME_END.code:
-                return code
-            if self.step() < 0:
-                break
-        return -1
-
-    def frame(self, begin: int) -> bytes:
-        """Step over a frame; the codes of its events."""
-        data, steps, at, stop = self.data, self.steps, self.at, self.stop
-        codes = bytearray()
-        before = begin
-        while at < stop:
-            code = data[at]
-            if codes and (code == GAME_END.code or (code == begin and before != begin)):
-                break
-            step = steps[code]
-            if not step or at + step > stop:
-                self.at = at
-                self.step()  # says what is wrong
-                break
-            codes.append(code)
-            before = code
-            at += step
-        self.at = at
-        return bytes(codes)
-
-    def alike(self, begin: int, last: int, length: int) -> int:
-        """How many of the next frames seem to have the layout of the one before.
-
-        Such a frame ends with the event `last`, and another one begins behind it.
-        """
-        tail = 1 + self.sizes[last]
-        room = (self.stop - 1 - self.at) // length  # frames with something behind them
-        found, chunk = 0, 32
-        while found < room:
-            behind = self.at + length * np.arange(found + 1, min(found + chunk, room) + 1)
-            fits = (self.source[behind] == begin) & (self.source[behind - tail] == last)
-            first = int(fits.argmin())
-            if not fits[first]:
-                return found + first
-            found += len(fits)
-            chunk = min(8 * chunk, 8192)
-        return found
-
-
-def _frames(steps: _Steps, *, guess: bool) -> tuple[list[_Run], list[bytes]]:
+def _frames(steps: Steps, *, guess: bool) -> tuple[list[_Run], list[bytes]]:
     """All frames up to the game's end or the file's, and all layouts."""
     begin = steps.to_the_first_frame()
     runs: list[_Run] = []
@@ -196,9 +99,11 @@ def _frames(steps: _Steps, *, guess: bool) -> tuple[list[_Run], list[bytes]]:
             if steps.step() > 0:
                 steps.ended = at
             break
-        layout = steps.frame(begin)
-        if steps.cut:
-            break
+        layout = steps.known(begin, layouts) if guess else None
+        if layout is None:
+            layout = steps.frame(begin)
+            if steps.cut:
+                break
         length = steps.at - at
         more = steps.alike(begin, layout[-1], length) if guess else 0
         runs.append(_Run(at, length, layouts.setdefault(layout, len(layouts)), 1 + more))
@@ -215,7 +120,7 @@ def _spread(runs: list[_Run]) -> tuple[Offsets, Offsets]:
     return np.repeat(at, count) + within * np.repeat(length, count), np.repeat(layout, count)
 
 
-def _complete(layout: bytes, steps: _Steps, truncated: bool) -> bool:
+def _complete(layout: bytes, steps: Steps, truncated: bool) -> bool:
     """Whether the last frame of a recording without an end was recorded whole.
 
     From 3.0 on a frame says where it ends. Before, only the beginning of another one tells.
@@ -266,9 +171,10 @@ def _checked_ids(
     wrong = (np.diff(ids, prepend=ids[:1]) > 1) | (ids < ids[0])
     if wrong.any():
         raise _misfit(begins[np.argmax(wrong)])
+    first = source[begins[0]]  # each frame's id was taken from this event of it
     for code, these in events.items():
         wrong = source[these.offsets] != code
-        if code in _OF_FRAME:
+        if code in OF_FRAME and not (len(these.offsets) == len(begins) and code == first):
             wrong |= _raw_words(source, these.offsets + 1) != raw[these.rows]
         if wrong.any():
             raise _misfit(these.offsets[np.argmax(wrong)])

@@ -33,7 +33,6 @@ PY_SLIPPI = {
     "8827680e6a53cb6becf970f620cf6f27": (3, 12, 0),
     "19634e10655dd29004a4a26aeeb40280": (3, 13, 0),
     "c267d004f6d8a24f9cb66d7c6e3bf14f": (3, 14, 0),
-    "6827921534249607dafa57e9a67f8df4": (3, 16, 0),
     "0046815c3c324d99ec47d37184b5d498": (3, 17, 0),
 }
 # Field -> where py-slippi has it, for a frame of a player. It has no more of ours than these.
