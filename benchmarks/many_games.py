@@ -18,8 +18,8 @@ import polars as pl
 
 from melee_pipeline.pipeline import source_steps
 from melee_pipeline.progress import Quiet
-from melee_pipeline.replays.parse import read_game
 from melee_pipeline.replays.simulate import sample_archive
+from melee_pipeline.replays.tables import read_game
 from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.store import TRAINING_SET, Stamp, Store
 from melee_pipeline.tensors import training_set as joining

@@ -135,16 +135,56 @@ def parse(
     paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
     out: Annotated[Path, typer.Option(help="Folder for <md5>.parquet and index.parquet.")],
     workers: WorkersOption = None,
+    cpus: Annotated[bool, typer.Option("--cpus", help="Keep games against CPUs.")] = False,
+    doubles: Annotated[bool, typer.Option("--doubles", help="Keep team games.")] = False,
+    climbers: Annotated[bool, typer.Option("--ice-climbers", help="Keep Ice Climbers.")] = False,
+    items: Annotated[bool, typer.Option("--items", help="Keep games with items on.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Refuse files cut short.")] = False,
+    stage: Annotated[
+        list[int] | None,
+        typer.Option(help="A stage's external id, 0 for any; repeat for several. [the legal six]"),
+    ] = None,
+    min_frames: Annotated[int, typer.Option(help="Shorter games are refused.")] = 1800,
+    min_version: Annotated[str, typer.Option(help="The oldest Slippi version.")] = "0.1.0",
+    max_version: Annotated[str | None, typer.Option(help="The newest Slippi version.")] = None,
 ) -> None:
     """Parse replays to one Parquet per game and an index of every file met; nothing else needed."""
     from melee_pipeline import tables
     from melee_pipeline.replays.collect import parse_paths
+    from melee_pipeline.replays.filters import LEGAL_STAGES, Filters, version_of
 
-    parsed = parse_paths(paths, out, _progress(), workers=workers)
+    filters = Filters(
+        cpus=cpus,
+        doubles=doubles,
+        ice_climbers=climbers,
+        items=items,
+        truncated=not whole,
+        stages=frozenset() if 0 in (stage or ()) else frozenset(stage or LEGAL_STAGES),
+        min_frames=min_frames,
+        min_version=version_of(min_version),
+        max_version=version_of(max_version) if max_version else None,
+    )
+    parsed = parse_paths(paths, out, _progress(), filters=filters, workers=workers)
     tables.print_verdicts(parsed.rows)
     typer.echo(f"{len(parsed.kept)} games in {out}, index in {out / 'index.parquet'}")
     if not parsed.kept:
         raise MeleePipelineError("no game was kept: the table above and index.parquet say why")
+
+
+@app.command()
+def export(
+    paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
+    out: Annotated[Path, typer.Option(help="Folder for games/<md5> and meta.json.")],
+) -> None:
+    """Export replays to the layout that slippi-ai trains from."""
+    from melee_pipeline.replays.collect import export_paths
+
+    exported = export_paths(paths, out, _progress())
+    for name, reason in exported.refused.items():
+        typer.echo(f"left out {name}: {reason}", err=True)
+    typer.echo(f"{len(exported.games)} games in {out / 'games'}, list in {out / 'meta.json'}")
+    if not exported.games:
+        raise MeleePipelineError("no game was exported: the lines above say why")
 
 
 @app.command()

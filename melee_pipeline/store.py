@@ -23,7 +23,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -37,20 +37,25 @@ TRAINING_SET, CHECKPOINT, EVALUATION = "training_set", "checkpoint", "evaluation
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, which takes its place when the block ends without error."""
+def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """A temporary name beside `path`, which takes its place when the block ends without error.
+
+    Without `sync` a power cut may leave it damaged: whoever writes many small files syncs them
+    all together (`sync_files`), before anything relies on them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if sync:
+            sync_files([temporary])
         # mkstemp makes files that only their owner reads; artefacts are meant to be shared.
         temporary.chmod(0o644)
         temporary.replace(path)
-        sync_folder(path.parent)
+        if sync:
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -74,6 +79,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Make what was written to these files survive a power cut."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:

@@ -71,7 +71,7 @@ def check_games(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
     from melee_pipeline.errors import ArtefactError
     from melee_pipeline.replays.filters import FIRST_FRAME, Reason
     from melee_pipeline.replays.index import KEPT, read_index
-    from melee_pipeline.replays.parse import check_game
+    from melee_pipeline.replays.tables import check_game
 
     rows = read_index(store.index(stamp.name))
     unreadable = sum(row.reason == Reason.UNREADABLE for row in rows)
@@ -99,7 +99,7 @@ def check_games(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
 
 def check_shards(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
     """Floats are finite; a sample of games comes back as it was parsed."""
-    from melee_pipeline.replays.parse import read_game
+    from melee_pipeline.replays.tables import read_game
     from melee_pipeline.tensors.encode import round_trip_errors
     from melee_pipeline.tensors.shards import open_shard, shard_paths
 

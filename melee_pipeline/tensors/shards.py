@@ -191,7 +191,7 @@ class _Tally:
 
     def pack(self, path: Path, packed: dict[str, PackedGame]) -> None:
         """Pack one game into `packed`, or note why it stays out."""
-        from melee_pipeline.replays.parse import read_game
+        from melee_pipeline.replays.tables import read_game
 
         try:
             game = pack_game(read_game(path))

@@ -10,7 +10,7 @@ import pytest
 from melee_pipeline.errors import ExtractError
 from melee_pipeline.progress import Progress
 from melee_pipeline.replays.index import read_index
-from melee_pipeline.replays.parse import parse_source
+from melee_pipeline.replays.source import parse_source
 from melee_pipeline.replays.write import to_bytes
 from melee_pipeline.sources.catalog import find_source
 from melee_pipeline.sources.chunks import replay_chunks

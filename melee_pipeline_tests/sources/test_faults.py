@@ -36,7 +36,7 @@ CHAIN = """
 import sys
 from melee_pipeline.errors import MeleePipelineError
 from melee_pipeline.progress import Quiet
-from melee_pipeline.replays.parse import parse_source
+from melee_pipeline.replays.source import parse_source
 from melee_pipeline.sources.catalog import Source
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.sources.extract import extract_replays

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from melee_pipeline.errors import ArtefactError, SchemaMismatchError
 from melee_pipeline.progress import Progress
-from melee_pipeline.replays.parse import read_game
+from melee_pipeline.replays.tables import read_game
 from melee_pipeline.schema.rows import blocks, packed_fields, rows_hash
 from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Store, file_sha256, write_json
 from melee_pipeline.tensors import shards

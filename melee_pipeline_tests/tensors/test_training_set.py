@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from melee_pipeline.errors import ArtefactError
 from melee_pipeline.progress import Progress, Quiet
 from melee_pipeline.replays.index import read_index, write_index
-from melee_pipeline.replays.parse import read_game
+from melee_pipeline.replays.tables import read_game
 from melee_pipeline.schema.rows import place_of
 from melee_pipeline.sources.catalog import load_catalog, remove_source
 from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Store, read_json

@@ -80,7 +80,7 @@ def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> show
     `refused` counts the files that are not games of the data set, by reason; `parsed_now` says
     how many were read in this run rather than found parsed.
     """
-    from melee_pipeline.replays.parse import parse_source
+    from melee_pipeline.replays.source import parse_source
 
     store = data_root.store()
     stamp = parse_source(store, context.partition_key, data_root.progress(context.log))
