@@ -23,7 +23,8 @@ from melee_pipeline.replays.filters import Filters
 from melee_pipeline.replays.game import Player, roll_back
 from melee_pipeline.replays.parse import _Job, _parse_one
 from melee_pipeline.replays.write import to_bytes
-from melee_pipeline.sources.extract import ReplayFile, folder_replays
+from melee_pipeline.sources.extract import folder_replays
+from melee_pipeline.sources.unpack import ReplayFile
 from melee_pipeline_tests.replays.games import FALCO, small_game
 
 VERSIONS = [(0, 1, 0), (1, 7, 1), (2, 0, 1), (2, 2, 0), (3, 0, 0), (3, 6, 0), (3, 9, 0), (3, 17, 0)]

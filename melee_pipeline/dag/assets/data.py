@@ -72,6 +72,7 @@ def extracted_replays(context: dg.AssetExecutionContext, data_root: DataRoot) ->
         check("parsed_games", "failure_rate", "Fewer than half of the files are unreadable."),
         check("parsed_games", "schema", "Every table has the columns of the field table."),
         check("parsed_games", "frames_without_gaps", "Frame ids run from −123 without gaps."),
+        check("parsed_games", "same_as_peppi", "A few games are read as peppi reads them."),
     ],
 )
 def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
