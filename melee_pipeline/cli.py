@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from melee_pipeline.cli_replays import (
+    DATA,
+    DataOption,
+    WorkersOption,
+    export,
+    parse,
+    sources_app,
+)
 from melee_pipeline.errors import ConfigError, MeleePipelineError
 from melee_pipeline.progress import RichProgress
 from melee_pipeline.store import Store
-
-if TYPE_CHECKING:
-    from melee_pipeline.progress import Progress
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,30 +31,15 @@ app = typer.Typer(
     "encodes, trains and evaluates, and does nothing that is already done. "
     "The same steps are Dagster assets: **make dev** opens them in the browser.",
 )
-sources_app = typer.Typer(no_args_is_help=True, help="Where replays come from.")
 app.add_typer(sources_app, name="sources")
 
-DataOption = Annotated[
-    Path,
-    typer.Option(
-        "--data", envvar="MELEE_DATA", help="The data root: the folder for everything made."
-    ),
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Processes for parsing; by default one a core.")
-]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 WandbOption = Annotated[
     str,
     typer.Option(help="Weights & Biases: auto (online if there is a key), off, offline, online."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-DATA = Path("data")
 INTERRUPTED = 130  # exit code
-
-
-def _progress() -> Progress:
-    return RichProgress()
 
 
 @app.command()
@@ -72,64 +62,27 @@ def run(
     """
     from melee_pipeline import tables
     from melee_pipeline.pipeline import run_chain
+    from melee_pipeline.tensors.training_set import not_joined
 
     store = Store(data)
     result = run_chain(
         store,
         source or [],
         experiment,
-        _progress(),
+        RichProgress(),
         workers=workers,
         device=device,
         wandb=wandb,
     )
     tables.print_stamps(result.stamps)
+    for name, why in not_joined(store).items():
+        typer.echo(f"{name} is not in the training set: {why}. melee-pipeline run --source {name}")
     if not result.anything_new:
         typer.echo("Nothing to do: everything was up to date.")
 
 
-@sources_app.command("list")
-def sources_list(data: DataOption = DATA) -> None:
-    """List every source of the catalogues, and how far each has come."""
-    from melee_pipeline import tables
-    from melee_pipeline.sources.catalog import load_catalog
-
-    store = Store(data)
-    tables.print_sources(store, load_catalog(store))
-
-
-@sources_app.command("add")
-def sources_add(
-    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and dashes.")],
-    location: Annotated[
-        str, typer.Argument(help="A URL of an archive, a Dropbox link, or a file or folder here.")
-    ],
-    data: DataOption = DATA,
-) -> None:
-    """Add a source of your own to the data root's sources.yaml."""
-    from melee_pipeline.sources.catalog import add_source
-
-    store = Store(data)
-    added = add_source(store, name, location)
-    typer.echo(f"{added.name} ({added.kind}) is in {store.user_catalog}")
-    typer.echo(f"Next: melee-pipeline run --source {added.name}")
-
-
-@app.command()
-def parse(
-    paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
-    out: Annotated[Path, typer.Option(help="Folder for <md5>.parquet and index.parquet.")],
-    workers: WorkersOption = None,
-) -> None:
-    """Parse replays to one Parquet per game and an index of every file met; nothing else needed."""
-    from melee_pipeline import tables
-    from melee_pipeline.replays.collect import parse_paths
-
-    parsed = parse_paths(paths, out, _progress(), workers=workers)
-    tables.print_verdicts(parsed.rows)
-    typer.echo(f"{len(parsed.kept)} games in {out}, index in {out / 'index.parquet'}")
-    if not parsed.kept:
-        raise MeleePipelineError("no game was kept: the table above and index.parquet say why")
+app.command()(parse)
+app.command()(export)
 
 
 @app.command()
@@ -153,7 +106,7 @@ def train(
         # A variant must not take the recipe's place in the lists.
         config = override(config, {"experiment": f"{experiment}-{config.hash[:6]}"})
     store = Store(data)
-    stamp = train_model(store, config, device=device, wandb=wandb, progress=_progress())
+    stamp = train_model(store, config, device=device, wandb=wandb, progress=RichProgress())
     tables.print_epochs(store, stamp)
     typer.echo(f"Checkpoint: {store.root / stamp.facts['run'] / 'best.pt'}")
     if not stamp.fresh:
@@ -177,7 +130,7 @@ def evaluate(
     from melee_pipeline import tables
     from melee_pipeline.evaluation.report import evaluate as evaluate_model
 
-    stamp = evaluate_model(Store(data), checkpoint, device=device, progress=_progress())
+    stamp = evaluate_model(Store(data), checkpoint, device=device, progress=RichProgress())
     tables.print_evaluation(stamp)
     if not stamp.fresh:
         typer.echo("Nothing to do: this very checkpoint was measured before.")

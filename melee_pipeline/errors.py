@@ -17,6 +17,10 @@ class CatalogError(MeleePipelineError):
     """A source is unknown, or an entry of a catalogue is not valid."""
 
 
+class BusyError(MeleePipelineError):
+    """Another process is working on the same source at this moment."""
+
+
 class DownloadError(MeleePipelineError):
     """An archive could not be fetched, or what arrived is not what was announced."""
 
@@ -37,7 +41,11 @@ class SchemaMismatchError(ArtefactError):
     """Two artefacts disagree on what they hold; the message lists every difference."""
 
     def __init__(
-        self, what: str, expected: Mapping[str, object], found: Mapping[str, object]
+        self,
+        what: str,
+        expected: Mapping[str, object],
+        found: Mapping[str, object],
+        next_step: str = "",
     ) -> None:
         keys = sorted(expected.keys() | found.keys())
         lines = [
@@ -45,7 +53,8 @@ class SchemaMismatchError(ArtefactError):
             for key in keys
             if expected.get(key) != found.get(key)
         ]
-        super().__init__(f"{what} does not fit:\n" + "\n".join(lines))
+        then = f"; {next_step}" if next_step else ""
+        super().__init__(f"{what} does not fit{then}:\n" + "\n".join(lines))
 
 
 class ConfigError(MeleePipelineError):

@@ -29,7 +29,7 @@ def source_steps(
     store: Store, source: Source, progress: Progress, workers: int | None = None
 ) -> list[Callable[[], Stamp]]:
     """The four steps of a source, in order."""
-    from melee_pipeline.replays.parse import parse_source
+    from melee_pipeline.replays.source import parse_source
     from melee_pipeline.sources.download import fetch_archive
     from melee_pipeline.sources.extract import extract_replays
     from melee_pipeline.tensors.shards import build_shards

@@ -11,6 +11,9 @@
 Each step of each source (or experiment) leaves one *stamp*: what it made, from which inputs. A
 stamp is written last, so a step without one is not done; a step whose stamp names the inputs of
 today has nothing to do. Lineage is the walk from stamp to stamp.
+
+One process at a time works on a source (locks.py), so whoever does may sweep away what a killed
+run has left.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -34,20 +37,25 @@ TRAINING_SET, CHECKPOINT, EVALUATION = "training_set", "checkpoint", "evaluation
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, which takes its place when the block ends without error."""
+def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """A temporary name beside `path`, which takes its place when the block ends without error.
+
+    Without `sync` a power cut may leave it damaged: whoever writes many small files syncs them
+    all together (`sync_files`), before anything relies on them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if sync:
+            sync_files([temporary])
         # mkstemp makes files that only their owner reads; artefacts are meant to be shared.
         temporary.chmod(0o644)
         temporary.replace(path)
-        sync_folder(path.parent)
+        if sync:
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -60,7 +68,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
-        sync_folder(temporary)
+        _sync_tree(temporary)
         if path.exists():
             old = temporary.with_suffix(".old")
             path.rename(old)
@@ -73,6 +81,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def sync_files(paths: Iterable[Path]) -> None:
+    """Make what was written to these files survive a power cut."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
@@ -80,6 +98,33 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Make a folder with all that is in it survive a power cut."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            sync_folder(Path(where, name))  # a file is synced as a folder is
+        sync_folder(Path(where))
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed writes left in `folder`, of any name or of one.
+
+    A folder that was set aside for its successor and never replaced gets its name back. Only for
+    whoever knows that nobody writes there now.
+    """
+    start = f".{name}." if name else "."
+    for left in sorted(folder.glob(".*")):
+        if not left.name.startswith(start) or left.suffix not in (".tmp", ".old"):
+            continue
+        rightful = folder / left.name[1:].rsplit(".", 2)[0]
+        if left.suffix == ".old" and not rightful.exists():
+            left.rename(rightful)
+        elif left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def write_json(path: Path, value: object) -> None:
@@ -183,6 +228,20 @@ class Store:
         """Folder of one training run."""
         return self.runs(experiment) / version
 
+    @property
+    def locks(self) -> Path:
+        """Folder of the sources' locks."""
+        return self.root / "locks"
+
+    def sweep(self, source: str) -> None:
+        """Remove what killed runs of a source left. Only for the holder of its lock."""
+        for inside in (self.archives(source), self.replays(source), self.games(source)):
+            sweep(inside)
+        for folder in (self.replays(source), self.shards(source)):
+            sweep(folder.parent, source)
+        for stage in (ARCHIVE, REPLAYS, GAMES, SHARDS):
+            sweep(self.root / "stamps" / stage, f"{source}.json")
+
     def _stamp_path(self, stage: str, name: str) -> Path:
         return self.root / "stamps" / stage / f"{name}.json"
 
@@ -210,6 +269,10 @@ class Store:
         dated = replace(stamp, made_at=datetime.now(UTC).isoformat(timespec="seconds"))
         write_json(self._stamp_path(stamp.stage, stamp.name), asdict(dated))
         return replace(dated, fresh=True)
+
+    def forget(self, stage: str, name: str) -> None:
+        """Take a step's stamp away: the step counts as not done. Its files stay."""
+        self._stamp_path(stage, name).unlink(missing_ok=True)
 
     def names(self, stage: str) -> list[str]:
         """Names of all sources or experiments that have completed a step, sorted."""

@@ -43,17 +43,26 @@ def replays_folder() -> Path:
     return shared_replays()
 
 
-@pytest.fixture(scope="session")
-def real_replays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Real replays by MD5, extracted once in a test run by the project's own extractor."""
+def _by_md5(archive: str, folder: Path) -> dict[str, Path]:
     from melee_pipeline.sources.extract import extract_archive, folder_replays
     from melee_pipeline.store import file_md5
 
+    extract_archive(shared_replays() / archive, folder, Quiet())
+    return {file_md5(file.path): file.path for file in folder_replays(folder)}
+
+
+@pytest.fixture(scope="session")
+def edge_replays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Real troublesome files by MD5: cut, damaged, of odd versions, not replays at all."""
+    return _by_md5("edge.7z", tmp_path_factory.mktemp("edge"))
+
+
+@pytest.fixture(scope="session")
+def real_replays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Real replays by MD5, extracted once in a test run by the project's own extractor."""
     found: dict[str, Path] = {}
     for name in ARCHIVES:
-        folder = tmp_path_factory.mktemp(name.partition(".")[0])
-        extract_archive(shared_replays() / name, folder, Quiet())
-        found |= {file_md5(file.path): file.path for file in folder_replays(folder)}
+        found |= _by_md5(name, tmp_path_factory.mktemp(name.partition(".")[0]))
     return found
 
 

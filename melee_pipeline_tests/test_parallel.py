@@ -1,8 +1,9 @@
-"""The one seam for parallel work: order, bounds, errors, and workers that end."""
+"""The one seam for parallel work: order, bounds, errors, lost workers, and that all of them end."""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
@@ -13,7 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melee_pipeline.parallel import InlineExecutor, default_workers, executor, map_ordered
+from melee_pipeline.parallel import (
+    InlineExecutor,
+    WorkerLostError,
+    default_workers,
+    executor,
+    map_ordered,
+)
 
 
 def double(value: int) -> int:
@@ -79,8 +86,8 @@ def test_items_are_taken_only_as_they_are_needed() -> None:
     assert len(taken) == 7
 
 
-def test_one_worker_is_this_process() -> None:
-    with executor(1) as pool:
+def test_without_workers_calls_run_in_this_process() -> None:
+    with executor(0) as pool:
         assert isinstance(pool, InlineExecutor)
         assert list(map_ordered(pool, slow_when_even, [1, 3], 2)) == [
             (n, os.getpid()) for n in (1, 3)
@@ -94,7 +101,7 @@ def test_two_workers_are_other_processes_and_keep_the_order() -> None:
     assert os.getpid() not in {process for _, process in found}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_an_error_reaches_the_caller_after_the_results_before_it(workers: int) -> None:
     found = []
     with pytest.raises(ValueError, match="three is refused"), executor(workers) as pool:
@@ -108,10 +115,55 @@ def test_an_inline_call_keeps_its_error_until_it_is_asked() -> None:
     assert isinstance(future.exception(), ValueError)
 
 
+def square_or_die(number: int) -> int:
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def sleep_forever(number: int) -> int:
+    if number == 1:
+        time.sleep(600)
+    return number
+
+
+def pid(_: int) -> int:
+    return os.getpid()
+
+
+def test_results_come_in_order_and_a_dead_process_costs_one_call() -> None:
+    with executor(2) as pool:
+        results = list(
+            map_ordered(
+                pool, square_or_die, [1, 2, 3, 4, 5, 6, 8, 9], 4, lost=lambda item, _: -item
+            )
+        )
+    assert results == [1, 4, 9, 16, -5, 36, 64, 81]
+
+
+def test_without_a_substitute_the_loss_is_raised() -> None:
+    with pytest.raises(WorkerLostError, match="SIGKILL"), executor(1) as pool:
+        list(map_ordered(pool, square_or_die, [5], 1))
+
+
+def test_a_call_that_hangs_is_ended() -> None:
+    with executor(1, limit=5) as pool:
+        results = list(map_ordered(pool, sleep_forever, [0, 1, 2], 3, lost=lambda *_: -1))
+    assert results == [0, -1, 2]
+
+
 def gone(process: int) -> bool:
     """Whether a process has ended; one that waits to be collected has."""
     stat = Path(f"/proc/{process}/stat")
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_no_process_is_left() -> None:
+    with executor(2) as pool:
+        processes = set(map_ordered(pool, pid, range(8), 4))
+    assert os.getpid() not in processes
+    assert all(gone(process) for process in processes)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")

@@ -13,6 +13,7 @@ import dagster as dg
 from melee_pipeline.store import Stamp, Store
 
 ROUND_TRIP_GAMES = 20  # games of a source that are compared value by value
+PEPPI_GAMES = 3  # games of a source that are read a second time, by peppi
 MAX_UNREADABLE = 0.5
 
 
@@ -30,7 +31,7 @@ def _result(name: str, problems: Sequence[str], **facts: Any) -> dg.AssetCheckRe
 
 def check_archive(stamp: Stamp) -> list[dg.AssetCheckResult]:
     """The archive on disk opens, and has the size that was recorded when it arrived."""
-    from melee_pipeline.sources.extract import archive_kind
+    from melee_pipeline.sources.kinds import archive_kind
 
     path = Path(stamp.facts["file"])
     if path.is_dir():
@@ -51,11 +52,15 @@ def check_replays(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
     from melee_pipeline.sources.extract import replay_files
 
     files = replay_files(store, stamp.name)
-    root = Path(stamp.facts["folder"]).resolve()
-    outside = [f.name for f in files if not f.path.resolve().is_relative_to(root)]
-    none = [] if files else ["no replay"]
+    roots = [Path(root).resolve() for root in stamp.facts["roots"]]
+    outside = [
+        f.name for f in files if not any(f.path.resolve().is_relative_to(root) for root in roots)
+    ]
+    # Replays that are not kept are counted by their names in the archive.
+    count = len(files) if stamp.facts["kept"] else int(stamp.report["replays"])
+    none = [] if count else ["no replay"]
     return [
-        _result("has_replays", none, replays=len(files)),
+        _result("has_replays", none, replays=count),
         _result("stays_inside", outside),
     ]
 
@@ -67,7 +72,7 @@ def check_games(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
     from melee_pipeline.errors import ArtefactError
     from melee_pipeline.replays.filters import FIRST_FRAME, Reason
     from melee_pipeline.replays.index import KEPT, read_index
-    from melee_pipeline.replays.parse import check_game
+    from melee_pipeline.replays.tables import check_game
 
     rows = read_index(store.index(stamp.name))
     unreadable = sum(row.reason == Reason.UNREADABLE for row in rows)
@@ -90,28 +95,41 @@ def check_games(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
         _result("failure_rate", too_many, rate=rate),
         _result("schema", schema),
         _result("frames_without_gaps", gaps),
+        _second_opinion(store, stamp, {row.name: row.md5 for row in rows if row.verdict == KEPT}),
     ]
+
+
+def _second_opinion(store: Store, stamp: Stamp, kept: Mapping[str, str]) -> dg.AssetCheckResult:
+    """A few games as peppi reads them; `kept`: MD5s by name. Replays may have been deleted."""
+    from melee_pipeline.replays.oracle import differences
+    from melee_pipeline.sources.extract import replay_files
+
+    differ, compared = [], 0
+    for file in replay_files(store, stamp.name):
+        if compared < PEPPI_GAMES and file.name in kept:
+            found = differences(file.path)
+            compared += found is not None
+            differ += [f"{kept[file.name]}: {name}" for name in found or ()]
+    return _result("same_as_peppi", differ, games_compared=compared)
 
 
 def check_shards(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
     """Floats are finite; a sample of games comes back as it was parsed."""
-    from melee_pipeline.replays.parse import read_game
+    from melee_pipeline.replays.tables import read_game
     from melee_pipeline.tensors.encode import round_trip_errors
-    from melee_pipeline.tensors.shards import open_shard
+    from melee_pipeline.tensors.shards import open_shard, shard_paths
 
     not_finite, differs, compared = [], [], 0
-    for path in sorted(store.shards(stamp.name).glob("*.safetensors")):
-        shard, first = open_shard(path), 0
-        for name, block in shard.blocks.items():
-            if block.is_floating_point() and not bool(block.isfinite().all()):
-                not_finite.append(f"{path.name}: {name}")
-        for md5, end in zip(shard.md5s, shard.ends.tolist(), strict=True):
+    for path in shard_paths(store, stamp):
+        for md5, blocks in open_shard(path).games():
+            for name, block in blocks.items():
+                if block.is_floating_point() and not bool(block.isfinite().all()):
+                    not_finite.append(f"{md5}: {name}")
             if compared < ROUND_TRIP_GAMES:
-                rows = {name: block[first:end].numpy() for name, block in shard.blocks.items()}
+                rows = {name: block.numpy() for name, block in blocks.items()}
                 table = read_game(store.games(stamp.name) / f"{md5}.parquet")
                 differs += [f"{md5}: {error}" for error in round_trip_errors(table, rows)]
                 compared += 1
-            first = end
     return [
         _result("finite_and_in_range", not_finite),
         _result("round_trip", differs, games_compared=compared),

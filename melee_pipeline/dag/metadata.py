@@ -142,6 +142,8 @@ def shards(store: Store, stamp: Stamp) -> Result:
 
 def training_set(store: Store, stamp: Stamp) -> Result:
     """training_set: games per source and split."""
+    from melee_pipeline.tensors.training_set import not_joined
+
     report = stamp.report
     doubles = report["duplicates_left_out"]
     metadata = {
@@ -153,7 +155,9 @@ def training_set(store: Store, stamp: Stamp) -> Result:
             [{"games" if k == "len" else k: v for k, v in r.items()} for r in report["by_source"]]
         ),
         "duplicates_left_out": table([{"source": k, "games": v} for k, v in doubles.items()]),
-        "missing_sources": table([{"source": name} for name in report["missing_sources"]]),
+        "missing_sources": table(
+            [{"source": name, "why": why} for name, why in not_joined(store).items()]
+        ),
     }
     return _result(stamp, checks.check_training_set(store), metadata)
 

@@ -77,7 +77,7 @@ def evaluate(store: Store, path: Path, *, device: str = "auto", progress: Progre
     inputs = {
         "checkpoint": f"{folder.path.name}/{path.name}",
         "sha256": file_sha256(path),
-        "games": hash_of(sorted(held.games["table_hash"])),
+        "games": hash_of(sorted(held.games["packed"])),
         "evaluator": EVALUATOR_VERSION,
     }
     found = store.current(EVALUATION, experiment, inputs)
@@ -116,14 +116,16 @@ def held_games(store: Store, folder: RunFolder) -> Held:
     import polars as pl
 
     manifest = read_json(folder.manifest)
-    split = "validation" if manifest["validation_md5s"] else "train"
-    md5s = manifest["validation_md5s"] or manifest["game_md5s"]
+    # By content: another copy of a game may have taken its place in the set.
+    split = "validation" if manifest["contents"]["validation"] else "train"
+    contents = manifest["contents"][split]
     games = load_training_set(store).games
-    found = games.filter(pl.col("md5").is_in(md5s)).sort("shard", "first")
-    if len(found) < len(md5s):
+    found = games.filter(pl.col("content").is_in(contents)).sort("order")
+    if len(found) < len(contents):
         raise ArtefactError(
-            f"{folder.path}: {len(md5s) - len(found)} of the {len(md5s)} games that it is measured "
-            "on are not in the training set any more; add their source again: melee-pipeline run"
+            f"{folder.path}: {len(contents) - len(found)} of the {len(contents)} games that it is "
+            "measured on are not in the training set any more; add their source again, then: "
+            "melee-pipeline run"
         )
     return Held(split, found)
 

@@ -72,12 +72,13 @@ def advance(
 ) -> Decoded:
     """The frame that follows `last`, as predicted.
 
-    `last`: one frame, (B, 1, …); `prediction`: of the frame after it, S = 1; `control`: that
-    frame's controllers, (B, 1, P, 13). Flags and classes take their likeliest value. State slots
-    that the encoding does not predict (v2's velocities, state_age, hitlag, stocks, character) keep
-    their last value, and so do what the frame shares and what the game's replay does not record:
-    a model has only ever seen zeros there.
+    `last`: one frame, (B, 1, …); `prediction`: of a window whose last frame is the one after it,
+    any S; `control`: that frame's controllers, (B, 1, P, 13). Flags and classes take their
+    likeliest value. State slots that the encoding does not predict (v2's velocities, state_age,
+    hitlag, stocks, character) keep their last value, and so do what the frame shares and what the
+    game's replay does not record: a model has only ever seen zeros there.
     """
+    prediction = prediction.last()
     changes = prediction.delta * _recorded(last, slots.delta_names)
     continuous = last.continuous.index_add(-1, slots.delta, changes)
     flags = (prediction.value > 0) * _recorded(last, slots.value_names)

@@ -28,6 +28,11 @@ class Prediction:
         """S, the number of frames predicted."""
         return self.delta.shape[1]
 
+    def last(self) -> Prediction:
+        """The prediction of the window's last frame alone, S = 1."""
+        classes = {name: logits[:, -1:] for name, logits in self.classes.items()}
+        return Prediction(self.delta[:, -1:], self.value[:, -1:], classes)
+
 
 class FrameInput(nn.Module):
     """Decoded frames to input vectors, in the layout that schema.encoding states.

@@ -6,7 +6,8 @@ from typing import Any
 
 from melee_pipeline.errors import ConfigError
 from melee_pipeline.models.base import WorldModel
-from melee_pipeline.models.config import MLPConfig, ModelConfig
+from melee_pipeline.models.config import Mamba2Config, MLPConfig, ModelConfig
+from melee_pipeline.models.mamba2 import Mamba2World
 from melee_pipeline.models.mlp import FrameStackMLP
 from melee_pipeline.schema.encoding import encoding
 
@@ -17,6 +18,8 @@ def build_model(config: ModelConfig) -> WorldModel:
     match config:
         case MLPConfig():
             return FrameStackMLP(scheme, config.context, config.hidden, config.dropout)
+        case Mamba2Config():
+            return Mamba2World(scheme, config)
         case _:
             raise ConfigError(f"no model is built from a {type(config).__name__}")
 

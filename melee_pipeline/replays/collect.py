@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from melee_pipeline.errors import ReplayError
 from melee_pipeline.progress import Progress
+from melee_pipeline.replays.export import Exported, export_files
 from melee_pipeline.replays.filters import Filters
 from melee_pipeline.replays.parse import Parsed, parse_files
-from melee_pipeline.sources.extract import ReplayFile, extract_archive, folder_replays, is_replay
+from melee_pipeline.sources.extract import extract_archive, folder_replays
+from melee_pipeline.sources.kinds import is_replay
+from melee_pipeline.sources.unpack import ReplayFile
 
 
 def parse_paths(
@@ -26,6 +29,21 @@ def parse_paths(
 
     Raises ReplayError when a path does not exist or holds no replay.
     """
+    with _gathered(paths, out, progress) as files:
+        return parse_files(files, out, progress, filters=filters, workers=workers)
+
+
+def export_paths(
+    paths: Sequence[Path], out: Path, progress: Progress, *, filters: Filters | None = None
+) -> Exported:
+    """Export files, folders and archives to slippi-ai's layout; see `export_files`."""
+    with _gathered(paths, out, progress) as files:
+        return export_files(files, out, progress, filters)
+
+
+@contextmanager
+def _gathered(paths: Sequence[Path], out: Path, progress: Progress) -> Iterator[list[ReplayFile]]:
+    """The replays at these paths. Archives are unpacked beside what is made, for as long."""
     if missing := [path for path in paths if not path.exists()]:
         raise ReplayError(f"{missing[0]} does not exist")
     out.mkdir(parents=True, exist_ok=True)
@@ -36,7 +54,7 @@ def parse_paths(
             if not found:
                 raise ReplayError(f"{path} holds no .slp file")
             files += found
-        return parse_files(files, out, progress, filters=filters, workers=workers)
+        yield files
 
 
 def _replays_at(path: Path, out: Path, progress: Progress, stack: ExitStack) -> list[ReplayFile]:

@@ -15,7 +15,7 @@ Version = tuple[int, int, int]
 
 FIRST_FRAME = -123
 FIRST_VERSION: Version = (0, 1, 0)
-LAST_VERSION: Version = (3, 17, 0)  # from 3.18 on, stages have events of their own
+LAST_VERSION: Version = (3, 17, 0)  # that can be written: from 3.18 on, stages have events
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,25 @@ ITEM = Event("item", 0x3B, _FRAME, _ITEM, since=(3, 0, 0))
 FRAME_END = Event(
     "end", 0x3C, _FRAME, (EventField("latest_finalized_frame", ">i4", (3, 7, 0)),), (3, 0, 0)
 )
-EVENTS = (GAME_START, PRE, POST, GAME_END, FRAME_START, ITEM, FRAME_END)
+# What moves on a stage by itself. Recordings of 3.17 made before its release may hold them, too.
+STAGE_EVENTS = (
+    Event(
+        "fod_platform",
+        0x3F,
+        _FRAME,
+        (EventField("platform", "u1"), EventField("height", ">f4")),
+        since=(3, 18, 0),
+    ),
+    Event("dreamland_whispy", 0x40, _FRAME, (EventField("direction", "u1"),), since=(3, 18, 0)),
+    Event(
+        "stadium_transformation",
+        0x41,
+        _FRAME,
+        (EventField("event", ">u2"), EventField("type", ">u2")),
+        since=(3, 18, 0),
+    ),
+)
+EVENTS = (GAME_START, PRE, POST, GAME_END, FRAME_START, ITEM, FRAME_END, *STAGE_EVENTS)
 PAYLOADS_CODE = 0x35
 
 

@@ -9,7 +9,8 @@ from enum import StrEnum
 import numpy as np
 
 from melee_pipeline.errors import ConfigError
-from melee_pipeline.replays.read import Player, Replay
+from melee_pipeline.replays.frames import Replay
+from melee_pipeline.replays.stream import Player, Start
 from melee_pipeline.schema.encoding import PLAYERS, hash_of
 from melee_pipeline.schema.field import Version
 
@@ -23,6 +24,8 @@ class Reason(StrEnum):
 
     EMPTY = "empty file"
     UNREADABLE = "unreadable"
+    CRASHED = "reader crashed"
+    TRUNCATED = "truncated"
     NOT_TWO_PLAYERS = "not two players"
     TEAMS = "teams"
     CPU = "CPU"
@@ -37,14 +40,21 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is kept. The defaults keep singles of humans, as tournaments play them."""
+    """What is kept. The defaults keep singles of humans, as tournaments play them.
+
+    `doubles` keeps team games of two to four players besides; their tables have columns for each
+    player, and no shard takes them.
+    """
 
     cpus: bool = False
+    doubles: bool = False
     ice_climbers: bool = False
     items: bool = False
+    truncated: bool = True  # what is there of a file that was cut short
     stages: frozenset[int] = LEGAL_STAGES  # external ids; empty allows all
     min_frames: int = 1800  # half a minute
     min_version: Version = (0, 1, 0)
+    max_version: Version | None = None
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with any setting."""
@@ -53,6 +63,20 @@ class Filters:
     def __post_init__(self) -> None:
         if self.min_frames < 2:
             raise ConfigError(f"min_frames is {self.min_frames}; a game has 2 frames or more")
+        if self.max_version is not None and self.max_version < self.min_version:
+            raise ConfigError(
+                f"max_version {_dotted(self.max_version)} is below "
+                f"min_version {_dotted(self.min_version)}"
+            )
+
+
+def version_of(text: str) -> Version:
+    """A Slippi version such as 3.7.0; what is left out counts as 0. Raises ConfigError."""
+    parts = text.split(".")
+    if not (1 <= len(parts) <= 3 and all(part.isdecimal() for part in parts)):
+        raise ConfigError(f"Slippi version {text!r}: write it as 3.7.0")
+    major, minor, patch = ([int(part) for part in parts] + [0, 0])[:3]
+    return major, minor, patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +88,46 @@ class Refusal:
 
 
 def judge(replay: Replay, filters: Filters) -> Refusal | None:
-    """The first reason not to keep a replay, by its start settings; None keeps it."""
-    return next(_objections(replay, filters), None)
+    """The first reason not to keep a replay; None keeps it."""
+    return judge_start(replay, filters) or next(_about_frames(replay, filters), None)
 
 
-def _objections(replay: Replay, filters: Filters) -> Iterator[Refusal]:
-    players = replay.players
-    if replay.version < filters.min_version:
-        yield Refusal(Reason.VERSION, f"Slippi {_dotted(replay.version)}")
-    if len(players) != PLAYERS:
+def judge_start(start: Start, filters: Filters) -> Refusal | None:
+    """The first reason not to keep a replay that its settings give, whatever its frames are."""
+    return next(_about_start(start, filters), None)
+
+
+def _about_start(start: Start, filters: Filters) -> Iterator[Refusal]:
+    players = start.players
+    if start.version < filters.min_version or start.version > (
+        filters.max_version or start.version
+    ):
+        yield Refusal(Reason.VERSION, f"Slippi {_dotted(start.version)}")
+    doubles = filters.doubles and start.is_teams and len(players) > PLAYERS
+    if len(players) != PLAYERS and not doubles:
         yield Refusal(Reason.NOT_TWO_PLAYERS, f"{len(players)} players")
-    if replay.is_teams:
+    if start.is_teams and not filters.doubles:
         yield Refusal(Reason.TEAMS, "a team game")
     if not filters.cpus and (others := [p for p in players if p.type != "Human"]):
         yield Refusal(Reason.CPU, _ports(others) + " not human")
     climbers = [p for p in players if p.follower or p.character in ICE_CLIMBERS]
     if not filters.ice_climbers and climbers:
         yield Refusal(Reason.ICE_CLIMBERS, _ports(climbers))
-    if filters.stages and replay.stage not in filters.stages:
-        yield Refusal(Reason.ODD_STAGE, f"stage {replay.stage}")
-    if not filters.items and replay.items_on:
+    if filters.stages and start.stage not in filters.stages:
+        yield Refusal(Reason.ODD_STAGE, f"stage {start.stage}")
+    if not filters.items and start.items_on:
         yield Refusal(Reason.ITEMS_ON, "items spawn")
-    ids = np.unique(replay.frame_ids().to_numpy())
+
+
+def _about_frames(replay: Replay, filters: Filters) -> Iterator[Refusal]:
+    if replay.truncated and not filters.truncated:
+        yield Refusal(Reason.TRUNCATED, "the file was cut short")
+    ids = replay.frame_ids()
+    if len(ids) and not (np.diff(ids) == 1).all():
+        ids = np.unique(ids)
     if len(ids) < filters.min_frames:
-        yield Refusal(Reason.TOO_SHORT, f"{len(ids)} of at least {filters.min_frames} frames")
+        cut = "; the file was cut short" if replay.truncated else ""
+        yield Refusal(Reason.TOO_SHORT, f"{len(ids)} of at least {filters.min_frames} frames{cut}")
     elif ids[0] != FIRST_FRAME or ids[-1] - ids[0] + 1 != len(ids):
         yield Refusal(
             Reason.MISSING_FRAMES,

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from melee_pipeline.errors import ArtefactError, ReplayError, SchemaMismatchError
-from melee_pipeline.parallel import default_workers, executor, map_ordered
+from melee_pipeline.errors import ReplayError
+from melee_pipeline.parallel import WorkerLostError, default_workers, executor, map_ordered
 from melee_pipeline.progress import Progress
-from melee_pipeline.replays.filters import Filters, Reason, judge
+from melee_pipeline.replays.filters import Filters, Reason, Refusal, judge, judge_start
+from melee_pipeline.replays.frames import Replay
 from melee_pipeline.replays.index import (
     KEPT,
     REFUSED,
@@ -24,16 +24,22 @@ from melee_pipeline.replays.index import (
     IndexRow,
     mark_duplicates,
     read_index,
-    row_of,
     write_index,
 )
-from melee_pipeline.replays.read import Replay, read_replay
+from melee_pipeline.replays.read import read_frames
+from melee_pipeline.replays.stream import Buffer, Start, load, read_header, read_start
+from melee_pipeline.replays.tables import made_before, settle, sweep, write_game
+from melee_pipeline.replays.walk import CutShortError
 from melee_pipeline.schema.columns import columns_hash
-from melee_pipeline.sources.extract import ReplayFile, replay_files
-from melee_pipeline.store import GAMES, REPLAYS, Stamp, Store, atomic_file, file_md5, file_sha256
+from melee_pipeline.sources.unpack import ReplayFile
+from melee_pipeline.store import file_md5
 
-PARSER_VERSION = "1"  # raise it when the same replay would give another table or verdict
+PARSER_VERSION = "2"  # raise it when the same replay would give another table or verdict
+FILE_SECONDS = 300.0  # for one file; the longest replays take two
+# What tells two games apart, and the frames that are compared: few, because a copy of a game may
+# be cut short, and enough, because they hold eight seconds of two people's play.
 _CONTENT = ("x", "y", "action_state", "percent", "main_stick_x", "main_stick_y", "buttons")
+CONTENT_FRAMES = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class _Job:
     out: Path
     filters: Filters
     parser: str
-    refused: frozenset[str]  # MD5s that this very parser has refused before
+    index_time: int  # when the index of the last run was written, in ns; 0: there is none
 
 
 def parser_of(filters: Filters) -> str:
@@ -76,73 +82,144 @@ def parse_files(
     workers: int | None = None,
     label: str = "parse",
 ) -> Parsed:
-    """Parse replays to `out/<md5>.parquet` and `out/index.parquet`.
+    """Parse replays to `out/<md5>.parquet` (see tables.py) and `out/index.parquet`.
 
-    Every file gets a row in the index, whatever it is. Tables that are already there and were
-    made by the same parser with the same filters are not made again.
+    Every file gets a row in the index, whatever it is and does to the process that reads it.
+    Tables that are already there and were made by the same parser with the same filters are not
+    made again. `workers` are processes; 0 reads in this one, without shelter from a crash.
+    """
+    return parse_chunks(
+        [files], len(files), out, progress, filters=filters, workers=workers, label=label
+    )
+
+
+def parse_chunks(
+    chunks: Iterable[Sequence[ReplayFile]],
+    total: int,
+    out: Path,
+    progress: Progress,
+    *,
+    filters: Filters | None = None,
+    workers: int | None = None,
+    label: str = "parse",
+) -> Parsed:
+    """As parse_files, of about `total` replays that need not lie on the disk all at once.
+
+    The next chunk is asked for when every file of the one before has been read.
     """
     filters = filters or Filters()
     parser = parser_of(filters)
     out.mkdir(parents=True, exist_ok=True)
-    before = {row.md5: row for row in read_index(out / "index.parquet") if row.parser == parser}
-    refused = frozenset(md5 for md5, row in before.items() if row.table_hash is None)
-    jobs = [_Job(file, out, filters, parser, refused) for file in files]
+    index = out / "index.parquet"
+    index_time = index.stat().st_mtime_ns if index.exists() else 0
+    before = _before(index, parser, index_time)
     rows: list[IndexRow] = []
-    now = 0
-    count = min(workers or default_workers(), len(jobs))
-    with executor(count) as pool, progress.task(label, len(jobs), "files") as advance:
-        for row, parsed in map_ordered(pool, _parse_one, jobs, ahead=4 * count):
-            rows.append(row or replace(before[parsed], name=jobs[len(rows)].file.name))
-            now += parsed == ""
-            advance(1)
+    read: set[str] = set()  # MD5s: of two copies met at once, both may be read
+    fresh: list[str] = []
+    count = min(default_workers() if workers is None else workers, total)
+    with executor(count, FILE_SECONDS) as pool, progress.task(label, total, "files") as advance:
+        for chunk in chunks:
+            jobs = [_Job(file, out, filters, parser, index_time) for file in chunk]
+            ahead = 4 * max(count, 1)
+            results = map_ordered(pool, _parse_one, jobs, ahead, lost=_crashed)
+            for job, (row, parsed) in zip(jobs, results, strict=True):
+                rows.append(row or replace(before[parsed], name=job.file.name))
+                if not parsed:
+                    read.add(rows[-1].md5)
+                    fresh += [rows[-1].md5] if rows[-1].table_hash else []
+                advance(1)
     marked = mark_duplicates(rows)
-    write_index(out / "index.parquet", marked)
-    _sweep(out, {row.md5 for row in marked if row.table_hash})
-    return Parsed(marked, now)
+    settle(out, fresh)
+    write_index(index, marked)
+    sweep(out, {row.md5 for row in marked if row.table_hash})
+    return Parsed(marked, len(read))
+
+
+@lru_cache(maxsize=1)
+def _before(index: Path, parser: str, index_time: int) -> Mapping[str, IndexRow]:
+    """What the last run made of each MD5, if it was this very parser's.
+
+    Each worker reads it for itself, once: sent along with every file it would outweigh the files.
+    """
+    rows = read_index(index) if index_time else []
+    return {row.md5: row for row in rows if row.parser == parser}
+
+
+def _crashed(job: _Job, error: WorkerLostError) -> tuple[IndexRow, str]:
+    md5, size = file_md5(job.file.path), job.file.path.stat().st_size
+    base = IndexRow(md5, job.file.name, size, REFUSED, None, None, job.parser)
+    return _refused(base, Refusal(Reason.CRASHED, str(error))), ""
 
 
 def _parse_one(job: _Job) -> tuple[IndexRow | None, str]:
     """A row, and the MD5 if nothing had to be read: of a known refusal only the MD5."""
-    md5, size = file_md5(job.file.path), job.file.path.stat().st_size
-    if md5 in job.refused:
+    path, name = job.file.path, job.file.name
+    try:
+        data = load(path)
+    except ReplayError as error:
+        base = IndexRow(file_md5(path), name, path.stat().st_size, REFUSED, None, None, job.parser)
+        return _refused(base, Refusal(Reason.UNREADABLE, str(error))), ""
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    before = _before(job.out / "index.parquet", job.parser, job.index_time).get(md5)
+    if before and before.table_hash is None:
         return None, md5
     target = job.out / f"{md5}.parquet"
-    if (row := _made_before(target, job)) is not None:
-        return row, md5
-    base = IndexRow(md5, job.file.name, size, REFUSED, None, None, job.parser)
-    if not size:
-        return replace(base, reason=Reason.EMPTY.value, detail="0 bytes"), ""
+    if (row := made_before(target, job.parser, before.table_hash if before else None)) is not None:
+        return replace(row, name=name), md5
+    base = IndexRow(md5, name, len(data), REFUSED, None, None, job.parser)
+    return _judged(base, data, job, target), ""
+
+
+def _judged(row: IndexRow, data: Buffer, job: _Job, target: Path) -> IndexRow:
+    """The row of a file that nothing is known about; writes the game's tables if it is kept."""
+    if not data:
+        return _refused(row, Refusal(Reason.EMPTY, "0 bytes"))
     try:
-        replay = read_replay(job.file.path)
+        header = read_header(data)
     except ReplayError as error:
-        return replace(base, reason=Reason.UNREADABLE.value, detail=str(error)), ""
-    row = _with_facts(base, replay)
-    if refusal := judge(replay, job.filters):
-        return replace(row, reason=refusal.reason.value, detail=refusal.detail), ""
+        return _refused(row, Refusal(Reason.UNREADABLE, str(error)))
+    start = read_start(data, header)
+    row = _with_start(row, start)
+    try:
+        replay = read_frames(data, header, start)
+        row = _with_frames(row, replay)
+        if refusal := judge(replay, job.filters):
+            return _refused(row, refusal)
+        return _keep(target, replay, row)
+    except ReplayError as error:
+        # What was chosen at the start decides first: it would be refused even if it were sound.
+        kind = Reason.TRUNCATED if isinstance(error, CutShortError) else Reason.UNREADABLE
+        return _refused(row, judge_start(start, job.filters) or Refusal(kind, str(error)))
+
+
+def _refused(row: IndexRow, refusal: Refusal) -> IndexRow:
+    return replace(row, reason=refusal.reason.value, detail=refusal.detail)
+
+
+def _keep(target: Path, replay: Replay, row: IndexRow) -> IndexRow:
     table = replay.table()
+    cut = f"cut short after {table.num_rows} complete frames" if replay.truncated else None
     row = replace(
         row,
         verdict=KEPT,
+        detail=cut,
         frames=table.num_rows,
         winner=_winner(replay, table),
         content=_content(replay, table),
     )
-    return _write_game(target, table, row), ""
+    return write_game(target, replay, table, row)
 
 
-def _with_facts(row: IndexRow, replay: Replay) -> IndexRow:
+def _with_start(row: IndexRow, start: Start) -> IndexRow:
     players = tuple(
-        IndexPlayer(p.port, p.character, p.type, p.stocks, p.costume, p.team)
-        for p in replay.players
+        IndexPlayer(p.port, p.character, p.type, p.stocks, p.costume, p.team) for p in start.players
     )
-    return replace(
-        row,
-        slippi_version=".".join(map(str, replay.version)),
-        stage=replay.stage,
-        players=players,
-        rows=replay.rows,
-        end_method=replay.end_method,
-    )
+    version = ".".join(map(str, start.version))
+    return replace(row, slippi_version=version, stage=start.stage, players=players)
+
+
+def _with_frames(row: IndexRow, replay: Replay) -> IndexRow:
+    return replace(row, rows=replay.rows, end_method=replay.end_method, truncated=replay.truncated)
 
 
 def _winner(replay: Replay, table: pa.Table) -> str | None:
@@ -150,104 +227,23 @@ def _winner(replay: Replay, table: pa.Table) -> str | None:
     first = [port for port, placement in replay.placements.items() if placement == 0]
     if len(first) == 1:
         return first[0]
-    stocks = [table.column(f"p{i}_stocks")[-1].as_py() for i in range(len(replay.players))]
+    stocks = [table.column(f"p{i}_stocks")[-1].as_py() or 0 for i in range(len(replay.players))]
     if replay.end_method in ("Game", "Resolved") and len(set(stocks)) == len(stocks):
         return replay.players[stocks.index(max(stocks))].port
     return None
 
 
 def _content(replay: Replay, table: pa.Table) -> str:
-    """Equal for two files of one game, also when one was saved again with other metadata."""
+    """Equal for two files of one game, also when one was saved again with other metadata.
+
+    Only the first frames count, so that a copy that was cut short is the same game, too.
+    """
     start = [replay.random_seed, replay.stage, [[p.port, p.character] for p in replay.players]]
     digest = hashlib.sha256(json.dumps(start).encode())
+    first = table.slice(0, CONTENT_FRAMES)
     for player in range(len(replay.players)):
         for name in _CONTENT:
-            digest.update(table.column(f"p{player}_{name}").to_numpy().tobytes())
+            column = first.column(f"p{player}_{name}")
+            column = column.fill_null(0) if column.null_count else column
+            digest.update(column.to_numpy())
     return digest.hexdigest()[:32]
-
-
-def _write_game(path: Path, table: pa.Table, row: IndexRow) -> IndexRow:
-    # Without the file's name: two copies of a game must give the same bytes, and names are private.
-    anonymous = replace(row, name="")
-    header = {"kind": "game", "columns": columns_hash(), "row": asdict(anonymous)}
-    metadata = {"melee_pipeline": json.dumps(header, sort_keys=True)}
-    with atomic_file(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
-        return replace(row, table_hash=file_sha256(temporary))
-
-
-def _header(path: Path) -> dict[str, Any]:
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise ArtefactError(f"{path} is not a readable Parquet file: {error}") from error
-    header: dict[str, Any] = json.loads(metadata.get(b"melee_pipeline", b"{}"))
-    return header
-
-
-def _made_before(path: Path, job: _Job) -> IndexRow | None:
-    if not path.exists():
-        return None
-    header = _header(path)
-    if header.get("columns") != columns_hash() or header["row"]["parser"] != job.parser:
-        return None
-    return replace(row_of(header["row"]), name=job.file.name, table_hash=file_sha256(path))
-
-
-def check_game(path: Path) -> None:
-    """Raises SchemaMismatchError when the game at `path` was written with other columns."""
-    header = _header(path)
-    expected = {"kind": "game", "columns": columns_hash()}
-    found = {key: header.get(key) for key in expected}
-    if found != expected:
-        raise SchemaMismatchError(f"parsed game {path}", expected, found)
-
-
-def read_game(path: Path) -> pa.Table:
-    """A parsed game's table. Raises SchemaMismatchError when it was written with other columns."""
-    check_game(path)
-    return pq.read_table(path)
-
-
-def _sweep(out: Path, md5s: set[str]) -> None:
-    """Remove tables of games that the source no longer holds."""
-    for path in out.glob("*.parquet"):
-        if path.stem != "index" and path.stem not in md5s:
-            path.unlink()
-
-
-def parse_source(
-    store: Store,
-    source: str,
-    progress: Progress,
-    *,
-    filters: Filters | None = None,
-    workers: int | None = None,
-) -> Stamp:
-    """Parse a source's extracted replays. Nothing is done when these very files were parsed."""
-    extracted = store.need(REPLAYS, source, f"--source {source}")
-    inputs = {"replays": extracted.version, "parser": parser_of(filters or Filters())}
-    if (found := store.current(GAMES, source, inputs)) and store.index(source).exists():
-        return found
-    parsed = parse_files(
-        replay_files(store, source),
-        store.games(source),
-        progress,
-        filters=filters,
-        workers=workers,
-        label=f"{source}: parse",
-    )
-    kept = parsed.kept
-    outputs = sorted(f"{row.md5} {row.parser} {row.table_hash}" for row in kept)
-    version = hashlib.sha256("\n".join(outputs).encode()).hexdigest()
-    report = {
-        "files": len(parsed.rows),
-        "games": len(kept),
-        "frames": sum(row.frames or 0 for row in kept),
-        "parsed_now": parsed.parsed_now,
-        "refused": parsed.reasons(),
-    }
-    facts = {"games": len(kept), "parser": parser_of(filters or Filters())}
-    return store.put(
-        Stamp(GAMES, source, inputs, version, report, facts, upstream=[extracted.record()])
-    )

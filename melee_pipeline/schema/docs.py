@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from melee_pipeline.schema.beside import COLUMNS, KEYS, Beside
 from melee_pipeline.schema.columns import column_names
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.schema.field import Field, Predict
@@ -50,6 +51,23 @@ def _columns() -> list[str]:
     return lines
 
 
+def _beside() -> list[str]:
+    lines = ["", "## Tables beside the frames", ""]
+    lines.append("A game has such a table only if it has rows for it: `<table>/<md5>.parquet`.")
+    for table in Beside:
+        keys = " and ".join(f"`{name}` {dtype}" for name, dtype in KEYS[table])
+        lines += ["", f"### {table}", "", f"A row says by {keys} where it belongs."]
+        if table is Beside.FOLLOWERS:
+            lines.append("Nana: her columns are those of a player, above, without `p0_`.")
+            continue
+        lines += ["", "| column | type | in the replay | since | unit |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {c.name} | {c.dtype} | `{c.path}` | {'.'.join(map(str, c.since))} | {c.unit} |"
+            for c in COLUMNS[table]
+        ]
+    return lines
+
+
 def _encoding(version: str) -> list[str]:
     enc = encoding(version)
     lines = [
@@ -82,7 +100,7 @@ def _encoding(version: str) -> list[str]:
 
 def page() -> str:
     """The whole page, as Markdown."""
-    lines = [_INTRO.format(bytes=bytes_per_frame()), *_columns()]
+    lines = [_INTRO.format(bytes=bytes_per_frame()), *_columns(), *_beside()]
     for version in ENCODINGS:
         lines += _encoding(version)
     return "\n".join(lines) + "\n"

@@ -135,7 +135,7 @@ class Field:
 
     name: str
     path: str
-    dtype: str  # Parquet's: f4, u1, u2, u4, i1, i4 or item (a list of structs)
+    dtype: str  # Parquet's: f4, u1, u2, u4, i1 or i4
     role: Role
     scope: Scope
     unit: str

@@ -74,9 +74,8 @@ FIELDS: tuple[Field, ...] = (
           kept_for="order and gaps"),
     Field("random_seed", "start.random_seed", "u4", Role.TIME, _F, "generator state", (2, 2, 0),
           kept_for="telling games apart; chance in the game"),
-    Field("stage", "game.stage", "u1", Role.STATIC, _F, "external stage id", pack=_BYTE,
+    Field("stage", "game.stage", "u2", Role.STATIC, _F, "external stage id", pack=_BYTE,
           features=_class("stage", {"v2": Use(vocabulary=STAGES, width=4)})),
-    Field("items", "item", "item", _S, _F, "list of items", (3, 0, 0), kept_for=_LATER),
     # --- state of each player, after the frame
     Field("percent", "post.percent", "f4", _S, _P, "%", pack=Pack("i2", per_unit=32),
           features=_number("percent", _delta(0.01))),

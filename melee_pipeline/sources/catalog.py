@@ -10,10 +10,10 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from melee_pipeline.errors import CatalogError
-from melee_pipeline.store import Store, atomic_file
+from melee_pipeline.store import SHARDS, Store, atomic_file
 
 Kind = Literal["http", "dropbox", "google_drive", "local", "manual"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -27,22 +27,39 @@ class Source(BaseModel):
     name: str
     kind: Kind
     location: str | None = None  # URL, Google Drive file id, or path
+    further: tuple[str, ...] = ()  # where more archives of this source are
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # when it is announced
+    bytes: int | None = Field(default=None, gt=0)  # of the archive, when it is announced
+    keep_replays: bool = True  # false: extracted only while they are parsed, for little disk
     replays: int | None = None  # roughly how many it holds
     note: str = ""
 
-    @property
-    def url(self) -> str:
-        """Where an http or dropbox source is fetched from.
+    @model_validator(mode="before")
+    @classmethod
+    def _several(cls, entry: dict[str, Any]) -> dict[str, Any]:
+        """`location` may be a list in the catalogue: several archives are one source."""
+        where = entry.get("location")
+        if not isinstance(where, list):
+            return entry
+        return {**entry, "location": where[0] if where else None, "further": tuple(where[1:])}
 
-        A Dropbox share link shows a page unless it is asked for the file with dl=1.
-        """
-        assert self.location is not None, self.name
-        if self.kind != "dropbox":
-            return self.location
-        parts = urlsplit(self.location)
-        query = [(key, value) for key, value in parse_qsl(parts.query) if key != "dl"]
-        return urlunsplit(parts._replace(query=urlencode([*query, ("dl", "1")])))
+    @model_validator(mode="after")
+    def _of_one_archive(self) -> Source:
+        if self.further and (self.sha256 or self.bytes):
+            raise ValueError("sha256 and bytes are of one archive: leave them out for several")
+        return self
+
+    @property
+    def locations(self) -> tuple[str, ...]:
+        """Where all archives of this source are."""
+        return (self.location, *self.further) if self.location is not None else ()
+
+
+def dropbox_file(link: str) -> str:
+    """A share link as a link to the file: without dl=1 Dropbox shows a page."""
+    parts = urlsplit(link)
+    query = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k != "dl"]
+    return urlunsplit(parts._replace(query=urlencode([*query, ("dl", "1")])))
 
 
 def load_catalog(store: Store) -> dict[str, Source]:
@@ -102,18 +119,37 @@ def add_source(store: Store, name: str, location: str) -> Source:
     kind, location = _classify(location)
     source = _source(name, {"kind": kind, "location": location}, "sources add")
     old = load_catalog(store).get(name)
-    if old is not None and old.location == location:
+    if old is not None and old.locations == (location,):
         return old
     if old is not None and old.location is not None:
         raise CatalogError(
             f"source {name} exists already, at {old.location}; choose another name, or edit "
             f"{store.user_catalog}"
         )
-    own = yaml.safe_load(store.user_catalog.read_text()) if store.user_catalog.exists() else None
-    entries = {**(own or {}), name: {"kind": kind, "location": location}}
+    _write_own(store, {**_own(store), name: {"kind": kind, "location": location}})
+    return source
+
+
+def remove_source(store: Store, name: str) -> None:
+    """Take a source out: of the user's catalogue, and of the next training set. Its files stay.
+
+    Raises CatalogError when there is no such source.
+    """
+    find_source(store, name)
+    store.forget(SHARDS, name)
+    own = _own(store)
+    if own.pop(name, None) is not None:
+        _write_own(store, own)
+
+
+def _own(store: Store) -> dict[str, Any]:
+    text = store.user_catalog.read_text() if store.user_catalog.exists() else ""
+    return yaml.safe_load(text) or {}
+
+
+def _write_own(store: Store, entries: dict[str, Any]) -> None:
     with atomic_file(store.user_catalog) as temporary:
         temporary.write_text(yaml.safe_dump(entries, allow_unicode=True, sort_keys=False))
-    return source
 
 
 def _classify(location: str) -> tuple[Kind, str]:

@@ -1,142 +1,156 @@
-"""A source's archive in the data root, whatever its kind."""
+"""A source's archives in the data root, whatever its kind."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from pathlib import Path
+from typing import Any
 
 from melee_pipeline.errors import DownloadError
+from melee_pipeline.locks import source_lock
 from melee_pipeline.progress import Progress
-from melee_pipeline.sources.catalog import Source
-from melee_pipeline.sources.extract import archive_kind
-from melee_pipeline.sources.http import Patience, download
+from melee_pipeline.sources.catalog import Source, dropbox_file
+from melee_pipeline.sources.drive import drive_id, drive_url, open_drive
+from melee_pipeline.sources.http import download, forget
+from melee_pipeline.sources.local import find_local, look
+from melee_pipeline.sources.plan import Network, Remote, open_url
 from melee_pipeline.store import ARCHIVE, Stamp, Store, file_sha256
 
 
 def fetch_archive(
-    store: Store, source: Source, progress: Progress, patience: Patience | None = None
+    store: Store, source: Source, progress: Progress, network: Network | None = None
 ) -> Stamp:
-    """Make a source's archive available: download it, or find it on this machine.
+    """Make a source's archives available: download them, or find them on this machine.
 
     What was fetched from the same location before is not fetched again. Raises DownloadError that
-    names the source, what went wrong and what to do.
+    names the source, what went wrong and what to do, and BusyError when another process is at it.
     """
-    if source.location is None or source.kind in ("google_drive", "manual"):
-        raise DownloadError(_by_hand(source))
-    if source.kind == "local":
-        return _local(store, source)
-    inputs = {"location": source.location, "announced_sha256": source.sha256 or ""}
+    with source_lock(store, source.name):
+        if source.kind == "local" and source.location:
+            return find_local(store, source, Path(source.location).expanduser(), progress)
+        folder = store.archives(source.name)
+        if source.kind == "manual" or source.location is None:
+            if not folder.is_dir() or not look(folder).files:
+                folder.mkdir(parents=True, exist_ok=True)
+                raise DownloadError(_by_hand(source, folder))
+            return find_local(store, source, folder, progress)
+        return _fetch(store, source, progress, network or Network())
+
+
+def _fetch(store: Store, source: Source, progress: Progress, network: Network) -> Stamp:
+    inputs = {
+        "location": " ".join(source.locations),
+        "announced_sha256": source.sha256 or "",
+    }
     found = store.current(ARCHIVE, source.name, inputs)
-    if found and _size(Path(found.facts["file"])) == found.facts["bytes"]:
+    if found and all(_size(a["file"]) == a["bytes"] for a in found.facts["archives"]):
         return found
     started = time.monotonic()
-    path, resumed_from = download(
-        source, store.archives(source.name), progress, patience or Patience()
-    )
-    sha256 = file_sha256(path)
-    _verify(source, path, sha256)
-    _remove_others(path)
-    size = path.stat().st_size
-    return store.put(
-        Stamp(
-            ARCHIVE,
-            source.name,
-            inputs,
-            sha256,
-            report={
-                "bytes": size,
-                "seconds": round(time.monotonic() - started, 2),
-                "resumed_from": resumed_from,
-            },
-            facts={
-                "kind": source.kind,
-                "url": source.location,
-                "file": str(path),
-                "bytes": size,
-                "sha256": sha256,
-            },
-        )
+    folder = store.archives(source.name)
+    archives, resumed_from = [], 0
+    remotes = [_remote(source, i, network) for i in range(len(source.locations))]
+    for remote, location in zip(remotes, source.locations, strict=True):
+        path, resumed = download(remote, folder, progress, network)
+        resumed_from += resumed
+        archives.append(_verified(source, location, path))
+    _remove_others(folder, {str(archive["file"]) for archive in archives})
+    put = store.put(_stamp(source, inputs, folder, archives, resumed_from, started))
+    for remote in remotes:
+        forget(folder, remote.url)
+    return put
+
+
+def _stamp(
+    source: Source,
+    inputs: dict[str, str],
+    folder: Path,
+    archives: list[dict[str, Any]],
+    resumed_from: int,
+    started: float,
+) -> Stamp:
+    several = len(archives) > 1
+    hashes = [str(archive["sha256"]) for archive in archives]
+    version = hashlib.sha256("\n".join(hashes).encode()).hexdigest() if several else hashes[0]
+    size = sum(archive["bytes"] for archive in archives)
+    return Stamp(
+        ARCHIVE,
+        source.name,
+        inputs,
+        version,
+        report={
+            "bytes": size,
+            "archives": len(archives),
+            "seconds": round(time.monotonic() - started, 2),
+            "resumed_from": resumed_from,
+        },
+        facts={
+            "kind": source.kind,
+            "url": " ".join(source.locations),
+            "file": str(folder) if several else archives[0]["file"],
+            "bytes": size,
+            "sha256": version,
+            "archives": archives,
+            "loose": 0,
+        },
     )
 
 
-def _by_hand(source: Source) -> str:
-    add = f"melee-pipeline sources add {source.name}-archive PATH"
-    if source.kind == "google_drive" and source.location is None:
+def _remote(source: Source, number: int, network: Network) -> Remote:
+    """How one of a source's archives is asked for."""
+    location, several = source.locations[number], bool(source.further)
+    label = f"{source.name} {number + 1} of {len(source.locations)}" if several else source.name
+    prefix = f"{number + 1:03d}-" if several else ""
+    if source.kind == "google_drive":
+        url = drive_url(network.drive, drive_id(label, location))
+        return Remote(label, url, open_drive(label, url), source.bytes, prefix)
+    url = dropbox_file(location) if source.kind == "dropbox" else location
+    return Remote(label, url, open_url(url), source.bytes, prefix)
+
+
+def _by_hand(source: Source, folder: Path) -> str:
+    put = (
+        f"put what you get (archives or replays) into {folder} and run again. If you have it "
+        f"elsewhere: melee-pipeline sources add {source.name}-by-hand PATH"
+    )
+    if source.kind == "google_drive":
         return (
             f"{source.name}: its Google Drive file id is not known yet. Put it into sources.yaml "
-            f"in the data root as `{source.name}: {{kind: google_drive, location: ID}}`, or fetch "
-            f"the archive with a browser and register it: {add}"
+            f"in the data root as `{source.name}: {{kind: google_drive, location: ID}}`, or {put}"
         )
     if source.location is None:
-        return f"{source.name}: no link is known. {source.note}"
-    link = source.location
-    if source.kind == "google_drive" and "/" not in link:
-        link = f"https://drive.google.com/file/d/{link}/view"
+        return f"{source.name}: no link is known. {source.note} Or {put}"
     return (
-        f"{source.name}: this kind ({source.kind}) is fetched by hand: open {link} in a browser, "
-        f"download the archive, then register it: {add}"
+        f"{source.name} is fetched by hand: open {source.location} in a browser, download what it "
+        f"holds, and {put}"
     )
 
 
-def _local(store: Store, source: Source) -> Stamp:
-    path = Path(source.location or "").expanduser()
-    if not path.exists():
-        raise DownloadError(
-            f"{source.name}: {path} does not exist; put the replays there, or register where they "
-            "are: melee-pipeline sources add NAME PATH"
-        )
-    listing = _listing(path)
-    inputs = {"location": str(path), "listing": listing}
-    if found := store.current(ARCHIVE, source.name, inputs):
-        return found
-    size = sum(p.stat().st_size for p in _files(path))
-    version = listing if path.is_dir() else file_sha256(path)
-    if path.is_file():
-        _verify(source, path, version)
-    facts = {"kind": "local", "path": str(path), "file": str(path), "bytes": size}
-    return store.put(
-        Stamp(ARCHIVE, source.name, inputs, version, {"bytes": size}, {**facts, "sha256": version})
-    )
+def _size(path: str) -> int | None:
+    return Path(path).stat().st_size if Path(path).is_file() else None
 
 
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-
-
-def _listing(path: Path) -> str:
-    """Hash of names, sizes and times: tells cheaply whether anything was added or changed."""
-    digest = hashlib.sha256()
-    for file in _files(path):
-        stat = file.stat()
-        digest.update(f"{file.relative_to(path)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
-
-
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
-
-
-def _verify(source: Source, path: Path, sha256: str) -> None:
+def _verified(source: Source, location: str, path: Path) -> dict[str, Any]:
+    """What is recorded of an archive. One that is not what was announced is deleted."""
+    sha256 = file_sha256(path)
     if source.sha256 and source.sha256 != sha256:
         path.unlink()
         raise DownloadError(
             f"{source.name}: {path.name} has sha256 {sha256}, announced was {source.sha256}; it "
             "was deleted. Run again, or correct the catalogue"
         )
-    if archive_kind(path) is None:
-        with path.open("rb") as file:
-            head = file.read(60)
-        if source.kind != "local":
-            path.unlink()
-        raise DownloadError(
-            f"{source.name}: what came is not an archive (7z, zip or tar); it begins {head!r}. "
-            f"Open {source.location} in a browser to see what it is"
-        )
+    size = path.stat().st_size
+    return {
+        "name": path.name,
+        "url": location,
+        "file": str(path),
+        "bytes": size,
+        "sha256": sha256,
+    }
 
 
-def _remove_others(path: Path) -> None:
-    """An archive that this one replaces is of no more use."""
-    for other in path.parent.iterdir():
-        if other != path and other.is_file():
+def _remove_others(folder: Path, keep: set[str]) -> None:
+    """Archives that these replace are of no more use."""
+    for other in folder.iterdir():
+        if other.is_file() and str(other) not in keep and not other.name.startswith("."):
             other.unlink()

@@ -1,270 +1,220 @@
-"""Replays out of archives: 7z, zip, tar and folders, without ever leaving the target folder."""
+"""A source's replays in the data root: each archive extracted once, loose replays left in place."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import os
 import shutil
-import tarfile
-import tempfile
-import unicodedata
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import IO
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from melee_pipeline.errors import ExtractError
+from melee_pipeline.locks import one_at_a_time
 from melee_pipeline.progress import Progress
-from melee_pipeline.store import ARCHIVE, REPLAYS, Stamp, Store, atomic_folder, file_sha256
+from melee_pipeline.sources.catalog import load_catalog
+from melee_pipeline.sources.kinds import is_archive_name, is_junk, is_replay
+from melee_pipeline.sources.members import members
+from melee_pipeline.sources.names import Names, safe_name
+from melee_pipeline.sources.unpack import (
+    JUNK,
+    NOT_A_REPLAY,
+    Extraction,
+    Limits,
+    ReplayFile,
+    Unpacker,
+    reason_to_skip,
+)
+from melee_pipeline.store import (
+    ARCHIVE,
+    REPLAYS,
+    Stamp,
+    Store,
+    atomic_folder,
+    file_sha256,
+    read_json,
+    write_json,
+)
 
-EXTRACTOR_VERSION = "1"  # raise it when the same archive would give other files
-_CHUNK = 1 << 20
+EXTRACTOR_VERSION = "2"  # raise it when the same archive would give other files
+_NOTE = ".extracted.json"  # in each archive's folder: from what, and what came out
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayFile:
-    """A replay on disk, and its name inside the source."""
+def extract_archive(
+    path: Path,
+    folder: Path,
+    progress: Progress,
+    *,
+    label: str = "extract",
+    limits: Limits | None = None,
+) -> Extraction:
+    """Write the replays of an archive into `folder`, under their own names where those are safe.
 
-    path: Path
-    name: str
-
-
-@dataclass(slots=True)
-class Extraction:
-    """What came out of an archive."""
-
-    replays: int = 0
-    bytes: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-
-
-def is_replay(name: str) -> bool:
-    """Whether a file's name is a replay's, compressed or not."""
-    return name.lower().endswith((".slp", ".slp.gz"))
-
-
-def archive_kind(path: Path) -> str | None:
-    """7z, zip or tar, by the file's first bytes; None for anything else."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head.startswith(b"7z\xbc\xaf\x27\x1c"):
-        return "7z"
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "zip"
-    return "tar" if tarfile.is_tarfile(path) else None
+    Raises ExtractError for what is no archive, cannot be opened or swells beyond the limits, and
+    for a full disk. Where an archive is damaged, what can be read is kept and the rest counted.
+    """
+    unpacker = Unpacker(path, folder, limits)
+    with progress.task(label, None, "replays") as advance:
+        for _ in unpacker.replays():
+            advance(1)
+    return unpacker.found
 
 
 def folder_replays(folder: Path) -> list[ReplayFile]:
     """Replays below a folder, sorted by name."""
     found = (
-        ReplayFile(path, path.relative_to(folder).as_posix())
+        ReplayFile(path, _text(path.relative_to(folder)))
         for path in folder.rglob("*")
         if is_replay(path.name)
         and path.is_file()
-        and not _junk(path.relative_to(folder).as_posix())
+        and not is_junk(path.relative_to(folder).as_posix())
     )
     return sorted(found, key=lambda file: file.name)
 
 
+def _text(path: Path) -> str:
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+
+
 def replay_files(store: Store, source: str) -> list[ReplayFile]:
-    """The replays of a source that has been extracted, sorted by name."""
+    """The replays of a source that lie on the disk, sorted by name.
+
+    Of a source whose replays are not kept only those that were never in an archive: see chunks.py.
+    """
     stamp = store.need(REPLAYS, source, f"--source {source}")
-    return folder_replays(Path(stamp.facts["folder"]))
+    found = [file for root in stamp.facts["roots"] for file in folder_replays(Path(root))]
+    return sorted(found, key=lambda file: file.name)
 
 
-def extract_replays(store: Store, source: str, progress: Progress) -> Stamp:
-    """Extract a source's archive. A local folder is used in place: nothing is copied.
+@one_at_a_time
+def extract_replays(
+    store: Store, source: str, progress: Progress, limits: Limits | None = None
+) -> Stamp:
+    """Extract a source's archives. Loose replays are used in place: nothing is copied.
 
-    Nothing is done when this very archive was extracted before.
+    An archive that was extracted before is not extracted again. Of a source with
+    `keep_replays: false` the archives are only looked into: chunks.py extracts them.
     """
     archive = store.need(ARCHIVE, source, f"--source {source}")
-    inputs = {"archive": archive.version, "extractor": EXTRACTOR_VERSION}
-    path = Path(archive.facts["file"])
-    folder = path if path.is_dir() else store.replays(source)
-    if (found := store.current(REPLAYS, source, inputs)) and folder.is_dir():
+    entry = load_catalog(store).get(source)
+    keep = entry is None or entry.keep_replays
+    inputs = {"archive": archive.version, "extractor": EXTRACTOR_VERSION, "kept": str(keep)}
+    if (found := store.current(REPLAYS, source, inputs)) and _all_there(found):
         return found
-    if path.is_dir():
-        extraction = _in_place(path)
-    else:
-        with atomic_folder(folder) as temporary:
-            extraction = extract_archive(path, temporary, progress, label=f"{source}: extract")
-    if not extraction.replays:
-        other = ", ".join(f"{count} × {why}" for why, count in extraction.skipped.items())
-        raise ExtractError(f"{path} holds no replay (.slp): {other or 'it is empty'}")
-    return store.put(
-        Stamp(
-            REPLAYS,
-            source,
-            inputs,
-            _listing_hash(folder),
-            report={
-                "replays": extraction.replays,
-                "bytes": extraction.bytes,
-                "skipped": dict(extraction.skipped),
-            },
-            facts={"folder": str(folder)},
-            upstream=[archive.record()],
+    folder, loose = store.replays(source), _loose(archive)
+    wanted = archive_folders(store, archive) if keep else {}
+    _remove_others(folder, set(wanted.values()))
+    results = [
+        _extract_once(item, target, progress, limits, source)
+        for item, target in zip(archive.facts["archives"], wanted.values(), strict=False)
+    ] or [_look_into(Path(item["file"])) for item in archive.facts["archives"]]
+    if loose is not None:
+        results.append(_in_place(loose))
+    report = _report(results)
+    if keep and not report["replays"]:
+        other = ", ".join(f"{count} × {why}" for why, count in report["skipped"].items())
+        more = "".join(f"; {line}" for line in report["damage"][:3])
+        raise ExtractError(
+            f"{archive.facts['file']} holds no replay (.slp): {other or 'it is empty'}{more}"
         )
+    roots = [*([str(folder)] if wanted else []), *([str(loose)] if loose else [])]
+    facts = {"folder": roots[0] if roots else str(folder), "roots": roots, "kept": keep}
+    version = _version(results) if keep else _hash([archive.version, EXTRACTOR_VERSION])
+    return store.put(
+        Stamp(REPLAYS, source, inputs, version, report, facts, upstream=[archive.record()])
     )
 
 
-def _in_place(folder: Path) -> Extraction:
-    extraction = Extraction()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            name = path.relative_to(folder).as_posix()
-            if reason := _reason_to_skip(name):
-                extraction.skipped[reason] += 1
-            else:
-                extraction.replays += 1
-                extraction.bytes += path.stat().st_size
-    return extraction
+def _all_there(stamp: Stamp) -> bool:
+    return all(Path(root).is_dir() for root in stamp.facts["roots"])
 
 
-def _listing_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in folder_replays(folder):
-        digest.update(f"{file.name}\0{file_sha256(file.path)}\n".encode())
-    return digest.hexdigest()
+def _loose(archive: Stamp) -> Path | None:
+    """The folder in which replays lie outside archives."""
+    return Path(archive.facts["path"]) if archive.facts["loose"] else None
 
 
-def extract_archive(
-    path: Path, folder: Path, progress: Progress, *, label: str = "extract"
+def archive_folders(store: Store, archive: Stamp) -> dict[str, Path]:
+    """The folder of each of the source's archives, by its file: named as the archive is."""
+    names = Names()
+    return {
+        str(item["file"]): store.replays(archive.name)
+        / names.take(safe_name(str(item["name"]).replace("/", "_")))
+        for item in archive.facts["archives"]
+    }
+
+
+def _remove_others(folder: Path, wanted: set[Path]) -> None:
+    """Replays of archives that the source no longer has."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path not in wanted:
+            shutil.rmtree(path)
+
+
+def _extract_once(
+    item: Mapping[str, Any], folder: Path, progress: Progress, limits: Limits | None, source: str
 ) -> Extraction:
-    """Write the replays of an archive into `folder`, under their own names.
-
-    Raises ExtractError for what is no archive, is damaged or encrypted, or has a member that
-    points outside the folder.
-    """
-    kind = archive_kind(path)
-    members = {"7z": _from_7z, "zip": _from_zip, "tar": _from_tar}.get(kind or "")
-    if members is None:
-        raise ExtractError(f"{path} is not an archive: neither 7z, zip nor tar by its first bytes")
-    extraction = Extraction()
-    taken: set[str] = set()
-    with progress.task(label, None, "replays") as advance:
-        try:
-            for name, open_member in members(path, folder):
-                if reason := _reason_to_skip(name):
-                    extraction.skipped[reason] += 1
-                    continue
-                target = folder / _free_name(_safe_name(name, path), taken)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write(open_member(), name, target)
-                extraction.replays += 1
-                extraction.bytes += target.stat().st_size
-                advance(1)
-        except ExtractError:
-            raise
-        except (
-            OSError,
-            EOFError,
-            RuntimeError,
-            ValueError,
-            zipfile.BadZipFile,
-            tarfile.TarError,
-        ) as error:
-            raise ExtractError(f"{path} cannot be extracted: {_what(error)}") from error
-    return extraction
+    inputs = {"sha256": item["sha256"], "extractor": EXTRACTOR_VERSION}
+    note = folder / _NOTE
+    if note.exists() and (noted := read_json(note))["inputs"] == inputs:
+        fields = noted["found"]
+        hashes = [(name, sha256) for name, sha256 in fields["hashes"]]
+        return Extraction(**{**fields, "skipped": Counter(fields["skipped"]), "hashes": hashes})
+    label = f"{source}: extract {item['name']}"
+    with atomic_folder(folder) as temporary:
+        found = extract_archive(Path(item["file"]), temporary, progress, label=label, limits=limits)
+        write_json(temporary / _NOTE, {"inputs": inputs, "found": _fields(found)})
+    return found
 
 
-def _what(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _fields(found: Extraction) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in Extraction.__slots__}
 
 
-def _reason_to_skip(name: str) -> str | None:
-    if _junk(name):
-        return "macOS metadata"
-    return None if is_replay(name) else "not a replay"
-
-
-def _junk(name: str) -> bool:
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    return "__MACOSX" in parts or (bool(parts) and parts[-1].startswith("._"))
-
-
-def _safe_name(name: str, archive: Path) -> str:
-    """A member's name as a relative path. Raises ExtractError when it points elsewhere."""
-    clean = unicodedata.normalize("NFC", name.replace("\\", "/"))
-    parts = PurePosixPath(clean).parts
-    if clean.startswith("/") or ".." in parts or "\0" in clean or (parts and ":" in parts[0]):
-        raise ExtractError(
-            f"{archive}: member {name!r} points outside the folder; nothing was kept"
-        )
-    return "/".join(part for part in parts if part != ".")
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    """The name, numbered when another member has it but for case."""
-    if name.lower().endswith(".gz"):
-        name = name[:-3]
-    stem, candidate, number = name[: -len(".slp")], name, 1
-    while candidate.casefold() in taken:
-        number += 1
-        candidate = f"{stem} ({number}).slp"
-    taken.add(candidate.casefold())
-    return candidate
-
-
-Member = tuple[str, Callable[[], IO[bytes]]]  # a name, and how to open it
-
-
-def _write(source: IO[bytes], name: str, target: Path) -> None:
-    with source, target.open("wb") as out:
-        if name.lower().endswith(".gz"):
-            with gzip.open(source) as unpacked:
-                shutil.copyfileobj(unpacked, out, _CHUNK)
+def _look_into(path: Path) -> Extraction:
+    """What an archive holds by its list of contents; archives in it are not opened."""
+    found = Extraction()
+    for member in members(path):
+        found.members += 1
+        if reason := reason_to_skip(member, 0, Limits()):
+            found.skipped[reason] += 1
         else:
-            shutil.copyfileobj(source, out, _CHUNK)
+            found.replays += is_replay(member.name)
+    return found
 
 
-def _from_zip(path: Path, folder: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if not info.is_dir():
-                yield info.filename, partial(archive.open, info)
+def _in_place(folder: Path) -> Extraction:
+    found = Extraction()
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        found.members += 1
+        name = _text(path.relative_to(folder))
+        if is_junk(name) or not is_replay(name):
+            found.skipped[JUNK if is_junk(name) else NOT_A_REPLAY] += not is_archive_name(name)
+            continue
+        found.replays += 1
+        found.bytes += path.stat().st_size
+        found.hashes.append((name, file_sha256(path)))
+    return found
 
 
-def _from_tar(path: Path, folder: Path) -> Iterator[Member]:
-    with tarfile.open(path) as archive:
-        for info in archive:
-            if info.isfile():
-                yield info.name, partial(_opened, archive, info)
+def _report(results: Sequence[Extraction]) -> dict[str, Any]:
+    skipped = sum((found.skipped for found in results), Counter[str]())
+    return {
+        "replays": sum(found.replays for found in results),
+        "bytes": sum(found.bytes for found in results),
+        "skipped": dict(skipped.most_common()),
+        "renamed": sum(found.renamed for found in results),
+        "damage": [line for found in results for line in found.damage],
+    }
 
 
-def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    stream = archive.extractfile(info)
-    assert stream is not None, "regular files have content"
-    return stream
+def _version(results: Sequence[Extraction]) -> str:
+    """Hash of all replays' names and contents."""
+    return _hash(sorted(f"{name}\0{sha}" for found in results for name, sha in found.hashes))
 
 
-def _from_7z(path: Path, folder: Path) -> Iterator[Member]:
-    """Members of a 7z archive: unpacked once to a temporary folder beside `folder`.
-
-    py7zr reads solid archives only as a whole, in order; on disk that takes no memory.
-    """
-    import py7zr
-
-    try:
-        with py7zr.SevenZipFile(path) as archive:
-            names = [info.filename for info in archive.list() if not info.is_directory]
-            wanted = [name for name in names if not _reason_to_skip(name)]
-            for name in wanted:
-                _safe_name(name, path)
-            with tempfile.TemporaryDirectory(prefix=".7z-", dir=folder.parent) as temporary:
-                if wanted:
-                    archive.extract(temporary, targets=wanted)
-                for name in names:
-                    yield name, partial(_take, Path(temporary) / name)
-    except (py7zr.exceptions.ArchiveError, py7zr.exceptions.PasswordRequired) as error:
-        raise ExtractError(f"{path} cannot be extracted: {_what(error)}") from error
-
-
-def _take(path: Path) -> IO[bytes]:
-    """Open a file and remove its name, so that the disk never holds all replays twice."""
-    stream = path.open("rb")
-    path.unlink()
-    return stream
+def _hash(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from melee_pipeline.schema.encoding import Encoding, Slot
 from melee_pipeline.schema.field import Kind, Op
 from melee_pipeline.schema.rows import available_index, pack_of, place_of
-from melee_pipeline.tensors.windows import Blocks
+from melee_pipeline.tensors.records import Blocks
 
 
 @dataclass(frozen=True, slots=True)

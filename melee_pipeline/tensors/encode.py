@@ -6,6 +6,7 @@ mask; 0 with the mask set means zero.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-ENCODER_VERSION = "1"  # raise it when packed bytes change for the same table
+ENCODER_VERSION = "3"  # raise it when packed bytes change for the same table
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,14 @@ class PackedGame:
     @property
     def frames(self) -> int:
         return len(next(iter(self.rows.values())))
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hex digits of everything a model can learn from this game."""
+        digest = hashlib.sha256(self.available.tobytes())
+        for name in sorted(self.rows):
+            digest.update(self.rows[name].tobytes())
+        return digest.hexdigest()[:16]
 
 
 def pack_values(field: Field, values: NDArray[Any]) -> NDArray[Any]:

@@ -1,8 +1,8 @@
 """Tensor shards: packed games of one source, a few hundred to a memory-mapped file.
 
-A shard is a safetensors file. Its tensors are the blocks of `schema.rows`, the games one after
-another, `ends` (the row at which each game ends) and `available` (which fields each game
-records). Its header says which layout it has and which games it holds.
+A shard is a safetensors file. Its tensors are `records` (tensors.records: a frame's blocks side
+by side, the games one after another), `ends` (the row at which each game ends) and `available`
+(which fields each game records). Its header says which layout it has and which games it holds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from melee_pipeline.errors import ArtefactError, SchemaMismatchError
+from melee_pipeline.locks import one_at_a_time
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.schema.rows import bytes_per_frame, packed_fields, place_of, rows_hash
@@ -31,6 +33,7 @@ from melee_pipeline.store import (
     file_sha256,
 )
 from melee_pipeline.tensors.encode import ENCODER_VERSION, PackedGame, pack_game, unpack_values
+from melee_pipeline.tensors.records import Blocks, shard_layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,36 +42,62 @@ GAMES_PER_SHARD = 256  # some 200 MB: bounds the memory of the writer, not of a 
 
 
 @dataclass(frozen=True, slots=True)
-class ShardGames:
-    """An opened shard: its blocks, memory-mapped, and its games."""
+class ShardGame:
+    """What a shard's header says of one of its games."""
 
-    blocks: dict[str, Tensor]  # each (rows, *row_shape)
-    md5s: list[str]
+    md5: str
+    content: str  # equal for two recordings of the same game: index.IndexRow
+    packed: str  # hash of its packed rows and mask: encode.PackedGame
+
+
+@dataclass(frozen=True, slots=True)
+class ShardGames:
+    """An opened shard: its records, memory-mapped, and its games."""
+
+    records: Tensor  # (rows, width) uint8
+    listed: list[ShardGame]
     ends: Tensor  # (G,) int64
     available: Tensor  # (G, F) bool
 
+    @property
+    def md5s(self) -> list[str]:
+        """The games, in order."""
+        return [game.md5 for game in self.listed]
 
+    def games(self) -> Iterator[tuple[str, Blocks]]:
+        """Each game's MD5 and its blocks, each (frames, *row_shape), copied game by game."""
+        first = 0
+        for md5, end in zip(self.md5s, self.ends.tolist(), strict=True):
+            yield md5, shard_layout().split(self.records[first:end])
+            first = end
+
+
+@one_at_a_time
 def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
     """Pack the kept games of a source. Nothing is done when the shards are of these very games."""
     parsed = store.need(GAMES, source, f"--source {source}")
     inputs = {"games": parsed.version, "rows": rows_hash(), "encoder": ENCODER_VERSION}
-    if found := store.current(SHARDS, source, inputs):
+    found = store.current(SHARDS, source, inputs)
+    if found and _all_there(store, found):
         return found
     games = _kept_games(store, source)
     tally = _Tally()
     digest = hashlib.sha256()
+    sizes: dict[str, int] = {}
     with (
         atomic_folder(store.shards(source)) as folder,
         progress.task(f"{source}: encode", len(games), "games") as advance,
     ):
         for number, first in enumerate(range(0, len(games), GAMES_PER_SHARD)):
             packed: dict[str, PackedGame] = {}
-            for path in games[first : first + GAMES_PER_SHARD]:
-                tally.pack(path, packed)
+            some = dict(list(games.items())[first : first + GAMES_PER_SHARD])
+            for md5 in some:
+                tally.pack(store.games(source) / f"{md5}.parquet", packed)
                 advance(1)
             if packed:
                 target = folder / f"{number:04d}.safetensors"
-                _write_shard(target, source, packed)
+                write_shard(target, source, packed, some)
+                sizes[target.name] = target.stat().st_size
                 digest.update(file_sha256(target).encode())
     version = hashlib.sha256(f"{digest.hexdigest()} {rows_hash()}".encode()).hexdigest()
     return store.put(
@@ -78,35 +107,53 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
             inputs,
             version,
             report=tally.report(),
-            facts={"rows": rows_hash(), "games": tally.games},
+            facts={
+                "rows": rows_hash(),
+                "games": tally.games,
+                "shards": sizes,
+            },
             upstream=[parsed.record()],
         )
     )
 
 
-def _kept_games(store: Store, source: str) -> list[Path]:
+def shard_paths(store: Store, shards: Stamp) -> list[Path]:
+    """The shards that a source's stamp lists, in order."""
+    return [store.shards(shards.name) / name for name in shards.facts["shards"]]
+
+
+def _all_there(store: Store, shards: Stamp) -> bool:
+    paths = zip(shard_paths(store, shards), shards.facts["shards"].values(), strict=True)
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def _kept_games(store: Store, source: str) -> dict[str, str]:
+    """Contents of the kept games by MD5, in the order of MD5s."""
     import polars as pl
 
-    index = pl.read_parquet(store.index(source), columns=["md5", "verdict"])
-    kept = index.filter(pl.col("verdict") == "kept")["md5"].sort().to_list()
-    return [store.games(source) / f"{md5}.parquet" for md5 in kept]
+    index = pl.read_parquet(store.index(source), columns=["md5", "verdict", "content"])
+    kept = index.filter(pl.col("verdict") == "kept").sort("md5")
+    return dict(kept.select("md5", "content").iter_rows())
 
 
-def _write_shard(path: Path, source: str, games: dict[str, PackedGame]) -> None:
+def write_shard(
+    path: Path, source: str, games: Mapping[str, PackedGame], contents: Mapping[str, str]
+) -> None:
+    """Write the games of a shard, by MD5; `contents` by MD5, too."""
     from safetensors.numpy import save_file
 
     packed = list(games.values())
     tensors: dict[str, Any] = {
-        name: np.concatenate([game.rows[name] for game in packed]) for name in packed[0].rows
+        "records": np.concatenate([shard_layout().join(game.rows) for game in packed]),
+        "ends": np.cumsum([game.frames for game in packed], dtype=np.int64),
+        "available": np.stack([game.available for game in packed]),
     }
-    tensors["ends"] = np.cumsum([game.frames for game in packed], dtype=np.int64)
-    tensors["available"] = np.stack([game.available for game in packed])
     header = {
         "kind": "shard",
         "rows": rows_hash(),
         "encoder": ENCODER_VERSION,
         "source": source,
-        "md5s": list(games),
+        "games": [[md5, contents[md5], game.hash] for md5, game in games.items()],
     }
     with atomic_file(path) as temporary:
         save_file(tensors, temporary, metadata={"melee_pipeline": json.dumps(header)})
@@ -116,18 +163,20 @@ def open_shard(path: Path) -> ShardGames:
     """Open a shard without reading it. Raises SchemaMismatchError when it was packed otherwise."""
     from safetensors import SafetensorError, safe_open
 
+    again = f"encode again: melee-pipeline run --source {path.parent.name}"
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("melee_pipeline", "{}"))
             expected = {"kind": "shard", "rows": rows_hash(), "encoder": ENCODER_VERSION}
             found = {key: header.get(key) for key in expected}
             if found != expected:
-                raise SchemaMismatchError(f"shard {path}", expected, found)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                raise SchemaMismatchError(f"shard {path}", expected, found, again)
+            records, ends, available = map(file.get_tensor, ("records", "ends", "available"))
     except (SafetensorError, OSError) as error:
-        raise ArtefactError(f"{path} is not a readable shard ({error}); encode again") from error
-    ends, available = tensors.pop("ends"), tensors.pop("available")
-    return ShardGames(tensors, header["md5s"], ends, available)
+        raise ArtefactError(
+            f"{path} is not a readable shard ({error}); delete {path.parent} and {again}"
+        ) from error
+    return ShardGames(records, [ShardGame(*game) for game in header["games"]], ends, available)
 
 
 class _Tally:
@@ -142,7 +191,7 @@ class _Tally:
 
     def pack(self, path: Path, packed: dict[str, PackedGame]) -> None:
         """Pack one game into `packed`, or note why it stays out."""
-        from melee_pipeline.replays.parse import read_game
+        from melee_pipeline.replays.tables import read_game
 
         try:
             game = pack_game(read_game(path))

@@ -17,17 +17,28 @@ from melee_pipeline.errors import ArtefactError
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import hash_of
 from melee_pipeline.schema.rows import rows_hash
-from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Stamp, Store, atomic_file
-from melee_pipeline.tensors.shards import open_shard
+from melee_pipeline.store import (
+    ARCHIVE,
+    GAMES,
+    REPLAYS,
+    SHARDS,
+    TRAINING_SET,
+    Stamp,
+    Store,
+    atomic_file,
+)
+from melee_pipeline.tensors.shards import open_shard, shard_paths
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from melee_pipeline.tensors.windows import OpenGames
 
 Split = Literal["train", "validation"]
 VALIDATION_SHARE = 0.1
-JOIN_VERSION = "2"  # raise it when the same shards would give another list
+JOIN_VERSION = "3"  # raise it when the same shards would give another list
 NAME = "training_set"  # the one training set's stamp
 
 
@@ -40,7 +51,7 @@ class TrainingSet:
 
     @property
     def version(self) -> str:
-        """Data version: changes with the games, their parsed content and their split."""
+        """Data version: changes with the games, what a model can learn of them, and the split."""
         return self.stamp.version
 
     @property
@@ -49,11 +60,11 @@ class TrainingSet:
         return str(self.stamp.facts["data_fingerprint"])
 
     def split(self, split: Split, max_games: int | None = None) -> pl.DataFrame:
-        """Games of a split, at most `max_games`, always the same ones, sorted by place."""
+        """Games of a split, at most `max_games`, always the same ones in the same order."""
         import polars as pl
 
         mine = self.games.filter(pl.col("split") == split).sort("order")
-        return mine.head(max_games if max_games is not None else len(mine)).sort("shard", "first")
+        return mine.head(max_games if max_games is not None else len(mine))
 
 
 def build_training_set(store: Store, progress: Progress) -> Stamp:
@@ -64,14 +75,14 @@ def build_training_set(store: Store, progress: Progress) -> Stamp:
     sources = {name: store.need(SHARDS, name, f"--source {name}") for name in store.names(SHARDS)}
     if not sources:
         raise ArtefactError("no source has been encoded yet; run: melee-pipeline run --source NAME")
-    inputs = {f"shards of {name}": stamp.version for name, stamp in sources.items()}
+    inputs = {_input(name): stamp.version for name, stamp in sources.items()}
     inputs |= {"join": JOIN_VERSION, "validation_share": str(VALIDATION_SHARE)}
     if (found := store.current(TRAINING_SET, NAME, inputs)) and store.training_set.exists():
         return found
     with progress.task("training set", len(sources), "sources") as advance:
         rows: list[dict[str, Any]] = []
-        for name in sources:
-            rows += _games_of(store, name)
+        for stamp in sources.values():
+            rows += _games_of(store, stamp)
             advance(1)
     kept, doubles = _once(rows)
     if not kept:
@@ -80,26 +91,22 @@ def build_training_set(store: Store, progress: Progress) -> Stamp:
     return _write(store, kept, doubles, inputs, sources)
 
 
-def _games_of(store: Store, source: str) -> list[dict[str, Any]]:
-    import polars as pl
-
-    index = pl.read_parquet(store.index(source)).filter(pl.col("verdict") == "kept")
-    facts = {row["md5"]: row for row in index.iter_rows(named=True)}
+def _games_of(store: Store, shards: Stamp) -> list[dict[str, Any]]:
+    """Rows of the list, from the shards alone: what is parsed by now may be other games."""
     rows = []
-    for path in sorted(store.shards(source).glob("*.safetensors")):
-        shard, first = open_shard(path), 0
-        for number, (md5, end) in enumerate(zip(shard.md5s, shard.ends.tolist(), strict=True)):
-            fact = facts[md5]
+    for path in shard_paths(store, shards):
+        shard, first = open_shard(_existing(path)), 0
+        for number, (game, end) in enumerate(zip(shard.listed, shard.ends.tolist(), strict=True)):
             rows.append(
                 {
-                    "md5": md5,
-                    "content": fact["content"],
-                    "source": source,
+                    "md5": game.md5,
+                    "content": game.content,
+                    "packed": game.packed,
+                    "source": shards.name,
                     "shard": str(path.relative_to(store.root)),
                     "number": number,
                     "first": first,
                     "frames": end - first,
-                    "table_hash": fact["table_hash"],
                 }
             )
             first = end
@@ -145,7 +152,7 @@ def _write(
     version = hash_of(
         {
             "rows": rows_hash(),
-            "games": games.select("md5", "table_hash", "split").rows(),
+            "games": games.sort("content").select("content", "packed", "split").rows(),
         }
     )
     counts = games.group_by("source", "split").agg(pl.len(), pl.col("frames").sum())
@@ -154,11 +161,30 @@ def _write(
         "frames": int(games["frames"].sum()),
         "by_source": counts.sort("source", "split").to_dicts(),
         "duplicates_left_out": doubles,
-        "missing_sources": sorted(set(store.names(GAMES)) - set(sources)),
     }
     facts = {"data_fingerprint": hash_of(sorted(games["md5"])), "games": len(games)}
     upstream = [stamp.record() for stamp in sources.values()]
     return store.put(Stamp(TRAINING_SET, NAME, inputs, version, report, facts, upstream))
+
+
+def not_joined(store: Store) -> dict[str, str]:
+    """Sources that have been begun but are not in the set as they are now: name -> why."""
+    begun = sorted({name for stage in (ARCHIVE, REPLAYS, GAMES) for name in store.names(stage)})
+    joined = store.stamp(TRAINING_SET, NAME)
+    found = {}
+    for name in begun:
+        parsed, packed = store.stamp(GAMES, name), store.stamp(SHARDS, name)
+        if packed is None:
+            found[name] = "not parsed yet" if parsed is None else "parsed, but not encoded yet"
+        elif parsed is not None and packed.inputs["games"] != parsed.version:
+            found[name] = "parsed again since it was encoded"
+        elif joined is None or joined.inputs.get(_input(name)) != packed.version:
+            found[name] = "encoded since the set was joined"
+    return found
+
+
+def _input(source: str) -> str:
+    return f"shards of {source}"
 
 
 def load_training_set(store: Store) -> TrainingSet:
@@ -171,24 +197,48 @@ def load_training_set(store: Store) -> TrainingSet:
 
 def open_games(store: Store, games: pl.DataFrame) -> OpenGames:
     """Games of a training set (some of its rows), memory-mapped, in the order given."""
+    import numpy as np
+    import polars as pl
     import torch
 
+    from melee_pipeline.tensors.records import shard_layout
     from melee_pipeline.tensors.windows import OpenGames
 
-    names = games["shard"].unique(maintain_order=True).to_list()
+    names = games["shard"].unique(maintain_order=True)
     shards = [open_shard(_existing(store.root / name)) for name in names]
-    opened = dict(zip(names, shards, strict=True))
-    masks = [opened[name].available[i] for name, i in games.select("shard", "number").iter_rows()]
+    shard = games["shard"].replace_strict(names, range(len(names)), return_dtype=pl.Int64)
+    # A game's place in the list of all games of these shards, from which its mask is taken.
+    before = np.cumsum([0, *(len(one.md5s) for one in shards)])
+    place = before[shard.to_numpy()] + games["number"].to_numpy()
+    _same_games(games, [md5 for one in shards for md5 in one.md5s], place)
+    masks = torch.cat([one.available for one in shards])
     return OpenGames(
-        [shard.blocks for shard in shards],
-        torch.tensor([names.index(name) for name in games["shard"]], dtype=torch.int64),
-        torch.tensor(games["first"].to_list(), dtype=torch.int64),
-        torch.tensor(games["frames"].to_list(), dtype=torch.int64),
-        torch.stack(masks) if masks else torch.empty((0, 0), dtype=torch.bool),
+        [one.records for one in shards],
+        shard_layout(),
+        shard.to_torch(),
+        games["first"].to_torch(),
+        games["frames"].to_torch(),
+        masks[torch.from_numpy(place)],
     )
 
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise ArtefactError(f"{path} of the training set is gone; run again: melee-pipeline run")
+        raise ArtefactError(
+            f"{path} of the training set is gone; "
+            f"run again: melee-pipeline run --source {path.parent.name}"
+        )
     return path
+
+
+def _same_games(games: pl.DataFrame, md5s: list[str], place: NDArray[np.int64]) -> None:
+    """Raises ArtefactError when the shards are not those that the training set was joined from."""
+    import polars as pl
+
+    found = pl.Series(md5s)[place]
+    if not (same := found == games["md5"]).all():
+        name = games["shard"].filter(~same)[0]
+        raise ArtefactError(
+            f"{name} holds other games than when the training set was joined; "
+            "join it again: melee-pipeline run"
+        )

@@ -9,28 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from melee_pipeline.errors import ArtefactError
+from melee_pipeline.tensors.records import Blocks, RecordLayout
+from melee_pipeline.tensors.shuffle import Shuffle
 
-Blocks = dict[str, Tensor]  # block name (schema.rows) -> (..., *row_shape), as packed
+ORDERED_AT_ONCE = 128  # batches whose places in the order are computed together
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A batch of windows, still packed."""
 
-    frames: Blocks  # each (B, T, *row_shape); frame T−1 is the target
+    records: Tensor  # (B, T, width) uint8; frame T−1 is the target
     available: Tensor  # (B, F) bool: what the game's replay records, as rows.packed_fields()
+    layout: RecordLayout
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+        """The same batch on another device: one transfer, whatever the number of blocks."""
         return Batch(
-            {name: block.to(device, non_blocking=True) for name, block in self.frames.items()},
+            self.records.to(device, non_blocking=True),
             self.available.to(device, non_blocking=True),
+            self.layout,
         )
+
+    @property
+    def frames(self) -> Blocks:
+        """The windows' blocks, each (B, T, *row_shape), taken apart where the batch is."""
+        return self.layout.split(self.records)
 
 
 class OpenGames:
@@ -38,45 +50,99 @@ class OpenGames:
 
     def __init__(
         self,
-        shards: Sequence[Blocks],
+        shards: Sequence[Tensor],
+        layout: RecordLayout,
         shard: Tensor,
         start: Tensor,
         lengths: Tensor,
         available: Tensor,
     ) -> None:
-        """`shard`, `start`, `lengths`: (G,) int64, place and frames of each game.
+        """`shards`: each (rows, width) uint8, records as `layout` says.
 
-        `available`: (G, F) bool, the fields that each game's replay records.
+        `shard`, `start`, `lengths`: (G,) int64, place and frames of each game. `available`: (G, F)
+        bool, the fields that each game's replay records.
         """
-        self.shards = list(shards)
-        self.shard, self.start, self.lengths = shard, start, lengths
-        self.available = available
+        self.shards, self.layout = list(shards), layout
+        self.lengths, self.available = lengths, available
+        # A row is known by its number in all shards, one after another.
+        rows = torch.tensor([0, *(len(records) for records in shards)], device=start.device)
+        self._shard_starts = rows.cumsum(0)
+        self._starts = self._shard_starts[shard] + start
+        self._runs: dict[int, list[NDArray[np.uint8]]] = {}  # by length, views of the shards
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @classmethod
-    def from_blocks(cls, blocks: Blocks, lengths: Sequence[int], available: Tensor) -> OpenGames:
-        """Games that lie one after another in `blocks`: each (sum of lengths, *row_shape)."""
-        sizes = torch.tensor(lengths, dtype=torch.int64)
-        start = torch.cumsum(sizes, 0) - sizes
-        return cls([blocks], torch.zeros_like(start), start, sizes, available)
+    @property
+    def device(self) -> torch.device:
+        """Where the games are, and where batches of them are made."""
+        return self.lengths.device
 
-    def gather(self, game: Tensor, frame: Tensor) -> Blocks:
-        """Packed rows. `game`: (B,) game numbers; `frame`: (B, T) frame numbers in those games."""
-        rows = self.start[game, None] + frame
-        shard = self.shard[game]
-        used = torch.unique(shard).tolist()
-        if len(used) == 1:
-            return {name: block[rows] for name, block in self.shards[used[0]].items()}
-        out: Blocks = {}
-        for number in used:
-            mine = (shard == number).nonzero().squeeze(1)
-            for name, block in self.shards[number].items():
-                if name not in out:
-                    out[name] = block.new_empty((*rows.shape, *block.shape[1:]))
-                out[name][mine] = block[rows[mine]]
-        return out
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all frames of these games."""
+        return int(self.lengths.sum()) * self.layout.width
+
+    def to(self, device: torch.device | str) -> OpenGames:
+        """The games' frames copied into the memory of a device, as one shard."""
+        ends = self.lengths.cumsum(0)
+        records = torch.empty(
+            (int(self.lengths.sum()), self.layout.width), dtype=torch.uint8, device=device
+        )
+        shard = torch.searchsorted(self._shard_starts, self._starts, right=True) - 1
+        inside = self._starts - self._shard_starts[shard]
+        places = torch.stack([shard, inside, self.lengths, ends], 1).tolist()
+        for number, first, length, end in places:
+            records[end - length : end] = self.shards[number][first : first + length]
+        start, lengths = (ends - self.lengths).to(device), self.lengths.to(device)
+        return OpenGames(
+            [records],
+            self.layout,
+            torch.zeros_like(start),
+            start,
+            lengths,
+            self.available.to(device),
+        )
+
+    def gather(self, game: Tensor, first: Tensor, length: int) -> Tensor:
+        """Records of `length` frames each, from frame `first` of `game`, both (B,).
+
+        Gives (B, length, width) uint8. The frames must be within their games.
+        """
+        rows = self._starts[game] + first
+        if len(self.shards) > 1:
+            return self._gather_mapped(rows, length)
+        every = (rows[:, None] + torch.arange(length, device=rows.device)).flatten()
+        return self.shards[0].index_select(0, every).view(len(rows), length, self.layout.width)
+
+    def _gather_mapped(self, rows: Tensor, length: int) -> Tensor:
+        """As `gather`, of rows in many shards: one copy from each shard that is touched.
+
+        numpy, since there are hundreds of small copies in a batch, and a call of it costs a
+        fraction of one of torch.
+        """
+        if length not in self._runs:
+            self._runs[length] = [runs_of(records, length) for records in self.shards]
+        shards, starts = self._runs[length], self._shard_starts.numpy()
+        out = np.empty((len(rows), length * self.layout.width), np.uint8)
+        order = np.argsort(rows.numpy())
+        in_order = rows.numpy()[order]
+        shard = np.searchsorted(starts, in_order, side="right") - 1
+        inside = in_order - starts[shard]
+        borders = [0, *(np.flatnonzero(np.diff(shard)) + 1).tolist(), len(rows)]
+        for first, end in pairwise(borders):
+            out[order[first:end]] = shards[shard[first]][inside[first:end]]
+        return torch.from_numpy(out).view(len(rows), length, self.layout.width)
+
+
+def runs_of(records: Tensor, length: int) -> NDArray[np.uint8]:
+    """Every run of `length` records as one row, overlapping: (N, W) -> (N − length + 1, length·W).
+
+    A view: row i is what starts at record i.
+    """
+    count, width = records.shape
+    shape = (max(count - length + 1, 0), length * width)
+    return np.ndarray(shape, np.uint8, records.numpy().data, strides=(width, 1))
 
 
 class Windows:
@@ -87,13 +153,14 @@ class Windows:
         counts = (games.lengths - context).clamp(min=0)
         self._ends = torch.cumsum(counts, 0)  # samples of the games up to and with each
         self._counts = counts
-        if len(self) == 0:
+        self._total = int(self._ends[-1]) if len(self._ends) else 0
+        if self._total == 0:
             raise ArtefactError(
                 f"none of the {len(games)} games has more than {context} frames: nothing to learn"
             )
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return self._total
 
     def locate(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """Game numbers and target frames of samples: (B,) int64 -> two of (B,) int64."""
@@ -101,21 +168,19 @@ class Windows:
         return game, samples - (self._ends[game] - self._counts[game]) + self.context
 
     def batch(self, samples: Tensor) -> Batch:
-        """The windows of samples (B,) int64 as one gather."""
-        game, target = self.locate(samples)
-        frames = target[:, None] + torch.arange(-self.context, 1)
-        return Batch(self.games.gather(game, frames), self.games.available[game])
+        """The windows of samples (B,) int64 as one gather, where the games are."""
+        game, target = self.locate(samples.to(self.games.device))
+        records = self.games.gather(game, target - self.context, self.context + 1)
+        return Batch(records, self.games.available[game], self.games.layout)
 
-    def batches(
-        self, size: int, generator: torch.Generator | None, skip: int = 0
-    ) -> Iterator[Batch]:
-        """One epoch in batches of `size`, in order, or shuffled by `generator`.
+    def batches(self, size: int, seed: int | None, skip: int = 0) -> Iterator[Batch]:
+        """One epoch in batches of `size`: in order, or in the random order of `seed`.
 
         The first `skip` batches are left out: an epoch that was cut off goes on after them.
         """
-        total = len(self)
-        order = (
-            torch.arange(total) if generator is None else torch.randperm(total, generator=generator)
-        )
-        for first in range(skip * size, total, size):
-            yield self.batch(order[first : first + size])
+        shuffle = None if seed is None else Shuffle(len(self), seed)
+        for first in range(skip * size, len(self), ORDERED_AT_ONCE * size):
+            samples = np.arange(first, min(first + ORDERED_AT_ONCE * size, len(self)))
+            order = torch.from_numpy(samples if shuffle is None else shuffle(samples))
+            for some in torch.split(order.to(self.games.device), size):
+                yield self.batch(some)

@@ -98,6 +98,7 @@ class TrainConfig:
 
 _AT_LEAST = {
     "epochs": 1, "batch_size": 1, "max_games": 1, "context": 1, "hidden": 1,
+    "width": 1, "layers": 1, "state": 1, "expand": 1, "conv": 1, "chunk": 1,
     "lr": 0, "weight_decay": 0, "grad_clip": 0, "loss_weights": 0, "seed": 0,
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Where a model runs."""
+"""Where a model runs, and where the games that it learns from are kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from melee_pipeline.errors import ConfigError
+from melee_pipeline.tensors.windows import OpenGames
+
+SPARE = 0.25  # of a card's free memory, left to the model, its gradients and the batches
 
 
 def pick_device(name: str) -> torch.device:
@@ -49,3 +52,20 @@ def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"], device)
     if device.type == "mps" and "mps" in state:
         torch.mps.set_rng_state(state["mps"])
+
+
+def fits(needed: int, free: int) -> bool:
+    """Whether games of `needed` bytes may live in a memory that has `free` bytes left."""
+    return needed <= (1 - SPARE) * free
+
+
+def settle(games: OpenGames, device: torch.device) -> OpenGames:
+    """The games in the memory of a CUDA card where they fit, else memory-mapped as they are.
+
+    On the card nothing but the model is on the clock. Anywhere else a copy would gain nothing:
+    the system's page cache is the machine's own memory already.
+    """
+    if device.type != "cuda":
+        return games
+    free, _ = torch.cuda.mem_get_info(device)
+    return games.to(device) if fits(games.nbytes, free) else games

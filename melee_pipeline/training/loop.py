@@ -17,7 +17,7 @@ from melee_pipeline.tensors.training_set import TrainingSet, load_training_set, 
 from melee_pipeline.tensors.windows import Windows
 from melee_pipeline.training.checkpoint import save_checkpoint
 from melee_pipeline.training.config import TrainConfig
-from melee_pipeline.training.device import pick_device
+from melee_pipeline.training.device import pick_device, settle
 from melee_pipeline.training.log import Mode, open_log, resolve_mode
 from melee_pipeline.training.pictures import draw_curves
 from melee_pipeline.training.run import (
@@ -31,7 +31,7 @@ from melee_pipeline.training.run import (
 )
 from melee_pipeline.training.trainer import Trainer
 
-TRAINER_VERSION = "1"  # raise it when the same data and settings would give other weights
+TRAINER_VERSION = "2"  # raise it when the same data and settings would give other weights
 
 
 def train(
@@ -108,10 +108,14 @@ def _train(
     if games.train.is_empty():
         raise TrainingError("the training set has no game to learn from; add a source of games")
     context = config.model.context
-    windows = Windows(open_games(store, games.train), context)
+    windows = Windows(settle(open_games(store, games.train), device), context)
     # One game alone trains and has nobody to validate it.
     validating = not games.validation.is_empty()
-    validation = Windows(open_games(store, games.validation), context) if validating else None
+    validation = (
+        Windows(settle(open_games(store, games.validation), device), context)
+        if validating
+        else None
+    )
     folder.path.mkdir(parents=True, exist_ok=True)
     write_lineage(folder, training_set, games)
     sitting = {"machine": machine(str(device)), "git_commit": git_commit()}

@@ -20,13 +20,16 @@ def measure(
     batch_size: int,
     advance: Callable[[int], None],
 ) -> dict[str, float | None]:
-    """Means over all `windows`, on the device that the model is on; leaves it in eval mode."""
+    """Means over all `windows`, on the device that the model is on; leaves it in eval mode.
+
+    Only the last frame of each window counts, whatever a model predicts: so every model is held
+    against the same frames, each of them once and with a full context before it.
+    """
     model.eval()
     device = model.device
     for batch in windows.batches(batch_size, None):
         on_device = batch.to(device)
         frames = model.decoder(on_device.frames, on_device.available)
-        prediction = model(frames)
-        tally.add(prediction, targets_of(model.slots, frames, prediction.steps))
+        tally.add(model(frames).last(), targets_of(model.slots, frames, 1))
         advance(len(batch.available))
     return tally.means()

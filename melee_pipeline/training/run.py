@@ -126,6 +126,10 @@ def write_manifest(
             "training_set": training_set.version,
             "game_md5s": games.md5s,
             "validation_md5s": sorted(games.validation["md5"]),
+            "contents": {
+                "train": sorted(games.train["content"]),
+                "validation": sorted(games.validation["content"]),
+            },
             "config": config.to_dict(),
             "all_epochs": epochs,
             **facts,

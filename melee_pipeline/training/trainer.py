@@ -74,7 +74,7 @@ class Trainer:
             tally.restore(self._begun["tally"])
             skip, spent = self._begun["step"], self._begun["seconds"]
             self._begun = None
-        order = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
+        order = self.config.seed * 1_000_003 + number
         label = f"{self.config.experiment}: epoch {number} of {self.config.epochs}"
         with progress.task(label, len(self.windows), "windows") as advance:
             advance(skip * self.batch_size)

@@ -1,10 +1,14 @@
-"""Frames of random numbers, of the shapes that a decoder gives."""
+"""Frames of random numbers, of the shapes that a decoder gives, and changes to them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from melee_pipeline.models.fields import Prediction
 from melee_pipeline.schema.encoding import PLAYERS, Encoding
 from melee_pipeline.tensors.decode import Decoded
 
@@ -32,3 +36,27 @@ def random_frames(
         {s.name: ids(s.vocabulary.size) for s in encoding.shared},
         {s.name: torch.rand(batch, generator=generator) < recorded for s in encoding.slots},
     )
+
+
+def changed_states(frames: Decoded, at: int) -> Iterator[tuple[str, Decoded]]:
+    """The frames with one part of the state of frame `at` changed, part by part."""
+    for name in ("continuous", "binary"):
+        part = getattr(frames, name).clone()
+        part[:, at] = 1 - part[:, at]
+        yield name, replace(frames, **{name: part})
+    for name, ids in frames.category.items():
+        yield name, replace(frames, category=frames.category | {name: moved(ids, at)})
+    for name, ids in frames.shared.items():
+        yield name, replace(frames, shared=frames.shared | {name: moved(ids, at)})
+
+
+def moved(ids: Tensor, at: int) -> Tensor:
+    """Other ids of the vocabulary on frame `at`."""
+    changed = ids.clone()
+    changed[:, at] = (changed[:, at] + 1) % 8
+    return changed
+
+
+def outputs(prediction: Prediction) -> list[Tensor]:
+    """All tensors of a prediction, each (B, S, …)."""
+    return [prediction.delta, prediction.value, *prediction.classes.values()]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import pytest
 import torch
@@ -13,51 +12,35 @@ from torch import Tensor
 
 from melee_pipeline.errors import ConfigError
 from melee_pipeline.models.base import WorldModel, advance, append
-from melee_pipeline.models.config import MLPConfig, ModelConfig
+from melee_pipeline.models.config import MODEL_CONFIGS, MLPConfig, ModelConfig
 from melee_pipeline.models.fields import FrameInput, Prediction
 from melee_pipeline.models.world import build_model, describe
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.tensors.decode import Decoded
 from melee_pipeline.training.recipes import RECIPES
-from melee_pipeline_tests.models.frames import random_frames
+from melee_pipeline_tests.models.frames import changed_states, outputs, random_frames
+from melee_pipeline_tests.models.tiny import TINY
+
+MODELS = {name: make().model for name, make in RECIPES.items()} | {"mamba2": TINY}
 
 
-@pytest.fixture(params=RECIPES)
+@pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest) -> WorldModel:
-    """A fresh model of each recipe."""
+    """A fresh model of each recipe, and of each kind that no recipe has yet."""
     torch.manual_seed(0)
-    return build_model(RECIPES[request.param]().model).eval()
+    return build_model(MODELS[request.param]).eval()
 
 
 def windows(model: WorldModel, batch: int = 3, seed: int = 0) -> Decoded:
     return random_frames(model.encoding, batch, model.context + 1, seed)
 
 
-def outputs(prediction: Prediction) -> list[Tensor]:
-    return [prediction.delta, prediction.value, *prediction.classes.values()]
-
-
 def same(one: Prediction, other: Prediction) -> bool:
     return all(torch.equal(a, b) for a, b in zip(outputs(one), outputs(other), strict=True))
 
 
-def changed_states(frames: Decoded, at: int) -> Iterator[tuple[str, Decoded]]:
-    """The frames with one part of the state of frame `at` changed, part by part."""
-    for name in ("continuous", "binary"):
-        part = getattr(frames, name).clone()
-        part[:, at] = 1 - part[:, at]
-        yield name, replace(frames, **{name: part})
-    for name, ids in frames.category.items():
-        yield name, replace(frames, category=frames.category | {name: moved(ids, at)})
-    for name, ids in frames.shared.items():
-        yield name, replace(frames, shared=frames.shared | {name: moved(ids, at)})
-
-
-def moved(ids: Tensor, at: int) -> Tensor:
-    """Other ids of the vocabulary on frame `at`."""
-    changed = ids.clone()
-    changed[:, at] = (changed[:, at] + 1) % 8
-    return changed
+def test_every_kind_is_among_them() -> None:
+    assert {config.kind for config in MODELS.values()} == set(MODEL_CONFIGS)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +163,19 @@ def test_advance_is_the_plain_computation(version: str, recorded: float) -> None
     assert torch.equal(found.control, new.control)
     assert all(torch.equal(found.shared[name], ids) for name, ids in last.shared.items())
     assert found.available is last.available
+
+
+def test_the_next_frame_is_the_last_one_predicted(model: WorldModel) -> None:
+    """Of a prediction of many frames, only the last follows the last one known."""
+    frames = windows(model)
+    last, prediction = frames.frames(-2, -1), model(frames)
+    found = advance(model.slots, last, prediction, last.control)
+    names = [slot.name for slot in model.encoding.continuous]
+    moved = (found.continuous - last.continuous)[..., names.index("x")]
+    torch.testing.assert_close(moved, prediction.delta[:, -1:, :, 1])
+    assert torch.equal(found.binary, (prediction.value[:, -1:] > 0).float())
+    likeliest = prediction.classes["action_state"][:, -1:].argmax(-1)
+    assert torch.equal(found.category["action_state"], likeliest)
 
 
 def test_append_puts_a_frame_at_the_end(model: WorldModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from melee_pipeline.errors import ArtefactError, SchemaMismatchError
 from melee_pipeline.progress import Progress
-from melee_pipeline.replays.parse import read_game
+from melee_pipeline.replays.tables import read_game
 from melee_pipeline.schema.rows import blocks, packed_fields, rows_hash
 from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Store, file_sha256, write_json
 from melee_pipeline.tensors import shards
@@ -51,20 +52,21 @@ def test_a_shard_gives_every_game_back(built_store: Store) -> None:
     assert shard.md5s == sorted(
         p.stem for p in built_store.games("alpha").glob("*.parquet") if p.stem != "index"
     )
-    first = 0
-    for md5, end in zip(shard.md5s, shard.ends.tolist(), strict=True):
+    frames = 0
+    for md5, found in shard.games():
         table = read_game(built_store.games("alpha") / f"{md5}.parquet")
-        rows = {name: block[first:end].numpy() for name, block in shard.blocks.items()}
-        assert end - first == table.num_rows
+        rows = {name: block.numpy() for name, block in found.items()}
+        assert {len(block) for block in rows.values()} == {table.num_rows}
         assert round_trip_errors(table, rows) == []
-        first = end
-    assert {len(block) for block in shard.blocks.values()} == {first}
+        frames += table.num_rows
+    assert len(shard.records) == frames
 
 
 def test_blocks_and_masks_have_the_layout_of_the_field_table(built_store: Store) -> None:
     shard = open_shard(shard_of(built_store, "alpha"))
+    [(_, found), *_] = shard.games()
     for block in blocks():
-        stored = shard.blocks[block.name].numpy()
+        stored = found[block.name].numpy()
         assert (stored.shape[1:], stored.dtype) == (block.row_shape, np.dtype(block.dtype))
     assert shard.available.shape == (4, len(packed_fields()))
     assert shard.available.all(1).tolist().count(False) == 1  # the game of Slippi 2.0.1
@@ -77,7 +79,7 @@ def test_the_header_says_what_the_shard_is(built_store: Store) -> None:
         "rows": rows_hash(),
         "encoder": ENCODER_VERSION,
         "source": "beta",
-        "md5s": open_shard(path).md5s,
+        "games": [[game.md5, game.content, game.packed] for game in open_shard(path).listed],
     }
 
 
@@ -117,8 +119,7 @@ def test_many_games_are_cut_into_several_shards(
     parts = [open_shard(path) for path in paths]
     assert [len(part.md5s) for part in parts] == [3, 1]
     assert parts[0].md5s + parts[1].md5s == whole.md5s
-    for name, block in whole.blocks.items():
-        assert torch.equal(torch.cat([part.blocks[name] for part in parts]), block)
+    assert torch.equal(torch.cat([part.records for part in parts]), whole.records)
 
 
 def test_a_game_that_does_not_fit_is_left_out_by_name(own_store: Store, quiet: Progress) -> None:
@@ -164,7 +165,33 @@ def test_all_differences_are_listed_at_once(own_store: Store, quiet: Progress) -
 def test_a_damaged_shard_is_named(own_store: Store) -> None:
     path = shard_of(own_store, "alpha")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ArtefactError, match=r"0000\.safetensors is not a readable shard"):
+    with pytest.raises(ArtefactError, match=r"0000\.safetensors is not a readable shard") as error:
+        open_shard(path)
+    assert f"delete {path.parent} and encode again: melee-pipeline run --source alpha" in str(
+        error.value
+    )
+
+
+def test_shards_that_were_deleted_are_made_again(own_store: Store, quiet: Progress) -> None:
+    """What the error about a damaged shard tells people to do."""
+    path = shard_of(own_store, "alpha")
+    before = file_sha256(path)
+    shutil.rmtree(path.parent)
+    assert build_shards(own_store, "alpha", quiet).fresh
+    assert file_sha256(path) == before
+    path.unlink()
+    assert build_shards(own_store, "alpha", quiet).fresh
+    assert file_sha256(path) == before
+
+
+def test_shards_of_before_records_are_refused(own_store: Store) -> None:
+    """Encoder 1 kept each block in a tensor of its own."""
+    path = shard_of(own_store, "alpha")
+    header = {**header_of(path), "encoder": "1"}
+    tensors = {"player_f4": torch.zeros(4, 2, 2), "ends": torch.tensor([4])}
+    save_file(tensors, path, metadata={"melee_pipeline": json.dumps(header)})
+    again = r"does not fit; encode again: melee-pipeline run --source alpha:\n  encoder: "
+    with pytest.raises(SchemaMismatchError, match=again):
         open_shard(path)
 
 

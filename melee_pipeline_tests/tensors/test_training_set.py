@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
@@ -14,15 +16,18 @@ from hypothesis import strategies as st
 
 from melee_pipeline.errors import ArtefactError
 from melee_pipeline.progress import Progress, Quiet
-from melee_pipeline.replays.index import read_index
-from melee_pipeline.replays.parse import read_game
+from melee_pipeline.replays.index import read_index, write_index
+from melee_pipeline.replays.tables import read_game
 from melee_pipeline.schema.rows import place_of
-from melee_pipeline.store import SHARDS, TRAINING_SET, Store, read_json
+from melee_pipeline.sources.catalog import load_catalog, remove_source
+from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Store, read_json
 from melee_pipeline.tensors import training_set as joining
+from melee_pipeline.tensors.records import shard_layout
 from melee_pipeline.tensors.training_set import (
     TrainingSet,
     build_training_set,
     load_training_set,
+    not_joined,
     open_games,
 )
 
@@ -76,8 +81,8 @@ def test_rows_point_at_their_games(built_store: Store) -> None:
     block, column = place_of("x")
     for number, row in enumerate(rows.iter_rows(named=True)):
         table = read_game(built_store.games(row["source"]) / f"{row['md5']}.parquet")
-        frames = torch.arange(row["frames"])[None]
-        found = opened.gather(torch.tensor([number]), frames)[block][0, :, 1, column]
+        records = opened.gather(torch.tensor([number]), torch.tensor([0]), row["frames"])
+        found = shard_layout().split(records)[block][0, :, 1, column]
         assert found.tolist() == table.column("p1_x").to_pylist()
         recorded = table.column("p0_hitlag").null_count == 0
         assert bool(opened.available[number].all()) == recorded
@@ -174,7 +179,37 @@ def test_joining_again_does_nothing(own_store: Store, quiet: Progress) -> None:
 
 def test_a_source_without_shards_is_reported(own_store: Store, quiet: Progress) -> None:
     forget(own_store, SHARDS, "beta")
-    assert build_training_set(own_store, quiet).report["missing_sources"] == ["beta"]
+    build_training_set(own_store, quiet)
+    assert not_joined(own_store) == {"beta": "parsed, but not encoded yet"}
+
+
+def test_a_source_that_was_parsed_again_is_reported(own_store: Store) -> None:
+    assert not_joined(own_store) == {}
+    parsed = own_store.need(GAMES, "beta", "")
+    own_store.put(replace(parsed, version="another"))
+    assert not_joined(own_store) == {"beta": "parsed again since it was encoded"}
+    own_store.put(parsed)
+    own_store.put(replace(own_store.need(SHARDS, "alpha", ""), version="another"))
+    assert not_joined(own_store) == {"alpha": "encoded since the set was joined"}
+
+
+def test_what_is_parsed_by_now_does_not_change_the_set(own_store: Store, quiet: Progress) -> None:
+    """The list says what the shards hold, not what the index holds since."""
+    before = load_training_set(own_store)
+    index = read_index(own_store.index("alpha"))
+    others = [replace(row, md5="0" * 32, table_hash="0") for row in index]
+    write_index(own_store.index("alpha"), others)
+    forget(own_store, TRAINING_SET, joining.NAME)
+    build_training_set(own_store, quiet)
+    after = load_training_set(own_store)
+    assert (after.version, after.fingerprint) == (before.version, before.fingerprint)
+
+
+def test_a_removed_source_leaves_the_set(own_store: Store, quiet: Progress) -> None:
+    remove_source(own_store, "beta")
+    assert "beta" not in load_catalog(own_store)
+    build_training_set(own_store, quiet)
+    assert set(load_training_set(own_store).games["source"]) == {"alpha"}
 
 
 def test_errors_say_what_to_do(own_store: Store, quiet: Progress) -> None:
@@ -190,10 +225,20 @@ def test_errors_say_what_to_do(own_store: Store, quiet: Progress) -> None:
         open_games(own_store, games)
 
 
+def test_shards_that_were_made_again_are_not_taken_for_the_old_ones(own_store: Store) -> None:
+    """A list that points into other games would train on the wrong rows in silence."""
+    games = load_training_set(own_store).games
+    swapped = games.with_columns(md5=pl.col("md5").sort_by("md5", descending=True).over("source"))
+    assert set(swapped["md5"]) == set(games["md5"])
+    assert len(open_games(own_store, games)) == 6
+    with pytest.raises(ArtefactError, match=r"holds other games than .* join it again"):
+        open_games(own_store, swapped)
+
+
 def test_sources_without_games_are_named(own_store: Store, quiet: Progress) -> None:
     for source in ("alpha", "beta"):
-        for path in own_store.shards(source).iterdir():
-            path.unlink()
+        shards = own_store.need(SHARDS, source, "")
+        own_store.put(replace(shards, facts={**shards.facts, "shards": {}}))
     forget(own_store, TRAINING_SET, joining.NAME)
     with pytest.raises(ArtefactError, match="none of alpha, beta has a game to train on"):
         build_training_set(own_store, quiet)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,10 +16,13 @@ from torch import Tensor
 
 from melee_pipeline.errors import ArtefactError
 from melee_pipeline.store import Store
+from melee_pipeline.tensors import windows as windowing
+from melee_pipeline.tensors.records import RecordLayout
 from melee_pipeline.tensors.training_set import load_training_set, open_games
 from melee_pipeline.tensors.windows import Batch, OpenGames, Windows
 
 FIELDS = 3  # width of the availability mask of the games made here
+RECORDS = RecordLayout.of([("player_i2", "i2", (2, 1)), ("frame_f4", "f4", (1,))])
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def tag(game: int, frame: int) -> int:
 
 def open_layout(layout: Layout) -> OpenGames:
     """Games whose every cell says where it is; between games of a shard lie rows of nobody."""
-    blocks = []
+    records = []
     start = [0] * len(layout.lengths)
     for shard in range(3):
         tags: list[int] = []
@@ -60,11 +65,13 @@ def open_layout(layout: Layout) -> OpenGames:
             tags += [-1] * 3
             start[game] = len(tags)
             tags += [tag(game, frame) for frame in range(layout.lengths[game])]
-        rows = torch.tensor(tags, dtype=torch.int16)
-        players = torch.stack([rows, rows + 10_000], 1)[..., None]  # (N, P, 1)
-        blocks.append({"player_i2": players, "frame_f4": rows.float()[:, None]})
+        rows = np.array(tags, np.int16)
+        players = np.stack([rows, rows + 10_000], 1)[..., None]  # (N, P, 1)
+        joined = RECORDS.join({"player_i2": players, "frame_f4": rows[:, None].astype("f4")})
+        records.append(torch.from_numpy(joined).view(-1, RECORDS.width))
     return OpenGames(
-        blocks,
+        records,
+        RECORDS,
         torch.tensor(layout.shards),
         torch.tensor(start),
         torch.tensor(layout.lengths),
@@ -109,7 +116,7 @@ def test_an_epoch_has_every_sample_once(layout: Layout, size: int, seed: int) ->
     windows = Windows(open_layout(layout), layout.context)
     everything = [expected(layout, sample) for sample in range(len(windows))]
     assert [w for batch in windows.batches(size, None) for w in tags_of(batch)] == everything
-    shuffled = list(windows.batches(size, torch.Generator().manual_seed(seed)))
+    shuffled = list(windows.batches(size, seed))
     assert {len(batch.available) for batch in shuffled[:-1]} <= {size}
     seen = Counter(tuple(w) for batch in shuffled for w in tags_of(batch))
     assert seen == Counter(map(tuple, everything))
@@ -140,8 +147,7 @@ LONG = Layout([0, 1, 0], [60, 3, 45], 4)
 
 def epoch(seed: int, skip: int = 0) -> list[Tensor]:
     windows = Windows(open_layout(LONG), LONG.context)
-    generator = torch.Generator().manual_seed(seed)
-    return [batch.frames["frame_f4"] for batch in windows.batches(8, generator, skip)]
+    return [batch.frames["frame_f4"] for batch in windows.batches(8, seed, skip)]
 
 
 def test_a_seed_gives_one_order_and_another_seed_another() -> None:
@@ -150,10 +156,17 @@ def test_a_seed_gives_one_order_and_another_seed_another() -> None:
     assert not torch.equal(one, other)
 
 
-def test_an_epoch_that_was_cut_off_goes_on_where_it_was() -> None:
-    whole, rest = epoch(7), epoch(7, skip=5)
-    assert len(rest) == len(whole) - 5
-    assert all(torch.equal(a, b) for a, b in zip(whole[5:], rest, strict=True))
+@pytest.mark.parametrize("at_once", [1, 2, 3, 128])
+@pytest.mark.parametrize("skip", [0, 1, 5, 12, 13])
+def test_an_epoch_that_was_cut_off_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, skip: int
+) -> None:
+    whole = epoch(7)
+    assert len(whole) == 13  # 97 windows
+    monkeypatch.setattr(windowing, "ORDERED_AT_ONCE", at_once)
+    rest = epoch(7, skip)
+    assert len(rest) == len(whole) - skip
+    assert all(torch.equal(a, b) for a, b in zip(whole[skip:], rest, strict=True))
 
 
 def test_games_without_enough_frames_are_named_in_the_error() -> None:
@@ -161,19 +174,39 @@ def test_games_without_enough_frames_are_named_in_the_error() -> None:
         Windows(open_layout(LONG), 60)
 
 
-def test_blocks_alone_make_games(built_store: Store) -> None:
-    """from_blocks lays games one after another, as a shard does."""
+@given(layouts(), st.integers(0, 2**32))
+def test_games_in_the_memory_of_a_device_are_the_same(layout: Layout, seed: int) -> None:
+    """Copied whole as one shard, against the maps of three."""
+    if not layout.samples:
+        return
+    mapped = open_layout(layout)
+    whole = mapped.to("cpu")
+    assert (len(whole.shards), whole.shards[0].nbytes) == (1, mapped.nbytes)
+    assert mapped.nbytes == sum(layout.lengths) * RECORDS.width
+    one, other = (Windows(games, layout.context).batches(4, seed) for games in (mapped, whole))
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a.records, b.records)
+        assert torch.equal(a.available, b.available)
+
+
+def test_real_shards_in_the_memory_of_a_device_are_the_same(built_store: Store) -> None:
     games = open_games(built_store, load_training_set(built_store).split("train"))
-    lengths = games.lengths.tolist()
-    rows = [
-        games.gather(torch.tensor([game]), torch.arange(length)[None])
-        for game, length in enumerate(lengths)
-    ]
-    joined = {name: torch.cat([part[name][0] for part in rows]) for name in rows[0]}
-    alone = Windows(OpenGames.from_blocks(joined, lengths, games.available), 10)
-    windows = Windows(games, 10)
-    assert len(alone) == len(windows) == sum(lengths) - 10 * len(lengths)
-    some = torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))[:300]
-    one, other = windows.batch(some), alone.batch(some)
-    assert torch.equal(one.available, other.available)
-    assert all(torch.equal(block, other.frames[name]) for name, block in one.frames.items())
+    assert len(games.shards) == 2
+    one, other = Windows(games, 10), Windows(games.to("cpu"), 10)
+    assert len(one) == len(other) == int(games.lengths.sum()) - 10 * len(games)
+    for a, b in zip(one.batches(2000, 0), other.batches(2000, 0), strict=True):
+        assert a.frames.keys() == b.frames.keys()
+        assert all(torch.equal(block, b.frames[name]) for name, block in a.frames.items())
+        assert torch.equal(a.available, b.available)
+
+
+def test_opened_games_are_memory_mapped(built_store: Store) -> None:
+    """Nothing of the frames is read or copied: the tensors are the files' own pages."""
+    games = open_games(built_store, load_training_set(built_store).split("train"))
+    maps = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(".safetensors"):
+            maps.append([int(part, 16) for part in line.split()[0].split("-")])
+    for records in games.shards:
+        first = records.data_ptr()
+        assert any(low <= first and first + records.nbytes <= high for low, high in maps)

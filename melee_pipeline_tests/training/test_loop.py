@@ -16,11 +16,13 @@ from melee_pipeline.lineage import read_lineage, sources_of
 from melee_pipeline.models.config import MLPConfig
 from melee_pipeline.progress import Progress
 from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256, read_json
+from melee_pipeline.tensors.records import RecordLayout
 from melee_pipeline.tensors.training_set import load_training_set
-from melee_pipeline.training import trainer
+from melee_pipeline.tensors.windows import OpenGames
+from melee_pipeline.training import loop, trainer
 from melee_pipeline.training.checkpoint import load_checkpoint
 from melee_pipeline.training.config import TrainConfig
-from melee_pipeline.training.device import pick_device
+from melee_pipeline.training.device import fits, pick_device, settle
 from melee_pipeline.training.loop import train
 
 TINY = TrainConfig(
@@ -166,6 +168,47 @@ def test_a_run_does_not_go_on_from_what_was_saved_for_another(
     torch.save(content, resume)
     with pytest.raises(SchemaMismatchError, match=r"resume\.pt \(delete it to start over\)"):
         run(own_store, TINY, quiet)
+
+
+def test_games_in_the_memory_of_a_device_train_the_same_weights(
+    trained: tuple[Store, Stamp],
+    own_store: Store,
+    quiet: Progress,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As `settle` does on a card with room, in the machine's own memory."""
+    moved: list[int] = []
+
+    def settle(games: OpenGames, device: torch.device) -> OpenGames:
+        moved.append(len(games.shards))
+        return games.to(device)
+
+    monkeypatch.setattr(loop, "settle", settle)
+    stamp = run(own_store, TINY, quiet)
+    assert moved == [2, 1]  # training games of both sources, validation games of one
+    one, other = (
+        load_checkpoint(folder_of(*made) / "final.pt").model.state_dict()
+        for made in (trained, (own_store, stamp))
+    )
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_games_move_to_a_card_that_has_room_for_them() -> None:
+    gigabyte = 10**9
+    assert fits(15 * gigabyte, 23 * gigabyte)  # 22,000 games on a card of 24 GB
+    assert not fits(15 * gigabyte, 16 * gigabyte)  # no room for the model
+    assert not fits(1, 0)
+    here = OpenGames(
+        [torch.zeros((4, 1), dtype=torch.uint8)],
+        RecordLayout.of([("frame_u1", "u1", (1,))]),
+        torch.zeros(1, dtype=torch.int64),
+        torch.zeros(1, dtype=torch.int64),
+        torch.tensor([4]),
+        torch.ones((1, 1), dtype=torch.bool),
+    )
+    assert settle(here, torch.device("cpu")) is here
+    if torch.cuda.is_available():
+        assert settle(here, torch.device("cuda")).device.type == "cuda"
 
 
 def test_max_games_is_kept_to(own_store: Store, quiet: Progress) -> None:

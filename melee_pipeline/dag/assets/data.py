@@ -72,6 +72,7 @@ def extracted_replays(context: dg.AssetExecutionContext, data_root: DataRoot) ->
         check("parsed_games", "failure_rate", "Fewer than half of the files are unreadable."),
         check("parsed_games", "schema", "Every table has the columns of the field table."),
         check("parsed_games", "frames_without_gaps", "Frame ids run from −123 without gaps."),
+        check("parsed_games", "same_as_peppi", "A few games are read as peppi reads them."),
     ],
 )
 def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
@@ -80,7 +81,7 @@ def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> show
     `refused` counts the files that are not games of the data set, by reason; `parsed_now` says
     how many were read in this run rather than found parsed. *Show Markdown* opens the pictures.
     """
-    from melee_pipeline.replays.parse import parse_source
+    from melee_pipeline.replays.source import parse_source
 
     store = data_root.store()
     stamp = parse_source(store, context.partition_key, data_root.progress(context.log))

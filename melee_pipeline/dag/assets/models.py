@@ -24,8 +24,8 @@ from melee_pipeline.store import CHECKPOINT
 def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
     """The list of games to train on, joined over every encoded source, and their split.
 
-    It waits for no source: those that are not encoded yet are named under `missing_sources`. The
-    `data_fingerprint` is a short hash of the set of games.
+    It waits for no source: those that are begun but not in it are named under `missing_sources`,
+    with the reason. The `data_fingerprint` is a short hash of the set of games.
     """
     from melee_pipeline.tensors.training_set import build_training_set
 

@@ -1,0 +1,119 @@
+"""The commands about replays: where they come from, parsing and exporting them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from melee_pipeline.errors import MeleePipelineError
+from melee_pipeline.progress import RichProgress
+from melee_pipeline.store import Store
+
+sources_app = typer.Typer(no_args_is_help=True, help="Where replays come from.")
+
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data", envvar="MELEE_DATA", help="The data root: the folder for everything made."
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes for parsing; by default one a core.")
+]
+DATA = Path("data")
+
+
+@sources_app.command("list")
+def sources_list(data: DataOption = DATA) -> None:
+    """List every source of the catalogues, and how far each has come."""
+    from melee_pipeline import tables
+    from melee_pipeline.sources.catalog import load_catalog
+
+    store = Store(data)
+    tables.print_sources(store, load_catalog(store))
+
+
+@sources_app.command("add")
+def sources_add(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and dashes.")],
+    location: Annotated[
+        str, typer.Argument(help="A URL of an archive, a Dropbox link, or a file or folder here.")
+    ],
+    data: DataOption = DATA,
+) -> None:
+    """Add a source of your own to the data root's sources.yaml."""
+    from melee_pipeline.sources.catalog import add_source
+
+    store = Store(data)
+    added = add_source(store, name, location)
+    typer.echo(f"{added.name} ({added.kind}) is in {store.user_catalog}")
+    typer.echo(f"Next: melee-pipeline run --source {added.name}")
+
+
+@sources_app.command("remove")
+def sources_remove(
+    name: Annotated[str, typer.Argument(help="A source's name.")], data: DataOption = DATA
+) -> None:
+    """Take a source out of sources.yaml and of the next training set; its files stay."""
+    from melee_pipeline.sources.catalog import remove_source
+
+    store = Store(data)
+    remove_source(store, name)
+    typer.echo(f"{name} is out. Next: melee-pipeline run, which joins what is left")
+
+
+def parse(
+    paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
+    out: Annotated[Path, typer.Option(help="Folder for <md5>.parquet and index.parquet.")],
+    workers: WorkersOption = None,
+    cpus: Annotated[bool, typer.Option("--cpus", help="Keep games against CPUs.")] = False,
+    doubles: Annotated[bool, typer.Option("--doubles", help="Keep team games.")] = False,
+    climbers: Annotated[bool, typer.Option("--ice-climbers", help="Keep Ice Climbers.")] = False,
+    items: Annotated[bool, typer.Option("--items", help="Keep games with items on.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Refuse files cut short.")] = False,
+    stage: Annotated[
+        list[int] | None,
+        typer.Option(help="A stage's external id, 0 for any; repeat for several. [the legal six]"),
+    ] = None,
+    min_frames: Annotated[int, typer.Option(help="Shorter games are refused.")] = 1800,
+    min_version: Annotated[str, typer.Option(help="The oldest Slippi version.")] = "0.1.0",
+    max_version: Annotated[str | None, typer.Option(help="The newest Slippi version.")] = None,
+) -> None:
+    """Parse replays to one Parquet per game and an index of every file met; nothing else needed."""
+    from melee_pipeline import tables
+    from melee_pipeline.replays.collect import parse_paths
+    from melee_pipeline.replays.filters import LEGAL_STAGES, Filters, version_of
+
+    filters = Filters(
+        cpus=cpus,
+        doubles=doubles,
+        ice_climbers=climbers,
+        items=items,
+        truncated=not whole,
+        stages=frozenset() if 0 in (stage or ()) else frozenset(stage or LEGAL_STAGES),
+        min_frames=min_frames,
+        min_version=version_of(min_version),
+        max_version=version_of(max_version) if max_version else None,
+    )
+    parsed = parse_paths(paths, out, RichProgress(), filters=filters, workers=workers)
+    tables.print_verdicts(parsed.rows)
+    typer.echo(f"{len(parsed.kept)} games in {out}, index in {out / 'index.parquet'}")
+    if not parsed.kept:
+        raise MeleePipelineError("no game was kept: the table above and index.parquet say why")
+
+
+def export(
+    paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
+    out: Annotated[Path, typer.Option(help="Folder for games/<md5> and meta.json.")],
+) -> None:
+    """Export replays to the layout that slippi-ai trains from."""
+    from melee_pipeline.replays.collect import export_paths
+
+    exported = export_paths(paths, out, RichProgress())
+    for name, reason in exported.refused.items():
+        typer.echo(f"left out {name}: {reason}", err=True)
+    typer.echo(f"{len(exported.games)} games in {out / 'games'}, list in {out / 'meta.json'}")
+    if not exported.games:
+        raise MeleePipelineError("no game was exported: the lines above say why")

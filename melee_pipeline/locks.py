@@ -1,0 +1,59 @@
+"""One process at a time works on a source."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from filelock import FileLock, Timeout
+
+from melee_pipeline.errors import BusyError
+from melee_pipeline.store import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@contextmanager
+def source_lock(store: Store, source: str) -> Iterator[None]:
+    """Work on a source, alone. What killed runs of it left is swept away first.
+
+    The system frees the lock of a process that dies, so it is never stale. Raises BusyError that
+    names who holds it.
+    """
+    store.locks.mkdir(parents=True, exist_ok=True)
+    holder = store.locks / f"{source}.holder"
+    lock = FileLock(store.locks / f"{source}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        who = "another process"
+        with suppress(FileNotFoundError):  # it has just ended
+            who = holder.read_text() or who
+        raise BusyError(
+            f"{source}: {who} is working on it; wait until it has ended, then run again"
+        ) from error
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        store.sweep(source)
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def one_at_a_time(
+    step: Callable[Concatenate[Store, str, P], R],
+) -> Callable[Concatenate[Store, str, P], R]:
+    """A step of a source (its name comes second) that holds the source's lock while it runs."""
+
+    @wraps(step)
+    def locked(store: Store, source: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with source_lock(store, source):
+            return step(store, source, *args, **kwargs)
+
+    return locked

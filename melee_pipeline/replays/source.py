@@ -1,0 +1,51 @@
+"""The parsing step of a source: from its extracted replays to its tables, index and stamp."""
+
+from __future__ import annotations
+
+import hashlib
+
+from melee_pipeline.locks import one_at_a_time
+from melee_pipeline.progress import Progress
+from melee_pipeline.replays.filters import Filters
+from melee_pipeline.replays.parse import parse_chunks, parser_of
+from melee_pipeline.sources.chunks import replay_chunks
+from melee_pipeline.store import GAMES, REPLAYS, Stamp, Store
+
+
+@one_at_a_time
+def parse_source(
+    store: Store,
+    source: str,
+    progress: Progress,
+    *,
+    filters: Filters | None = None,
+    workers: int | None = None,
+) -> Stamp:
+    """Parse a source's extracted replays. Nothing is done when these very files were parsed."""
+    extracted = store.need(REPLAYS, source, f"--source {source}")
+    inputs = {"replays": extracted.version, "parser": parser_of(filters or Filters())}
+    if (found := store.current(GAMES, source, inputs)) and store.index(source).exists():
+        return found
+    parsed = parse_chunks(
+        replay_chunks(store, source, progress),
+        int(extracted.report["replays"]),
+        store.games(source),
+        progress,
+        filters=filters,
+        workers=workers,
+        label=f"{source}: parse",
+    )
+    kept = parsed.kept
+    outputs = sorted(f"{row.md5} {row.parser} {row.table_hash}" for row in kept)
+    version = hashlib.sha256("\n".join(outputs).encode()).hexdigest()
+    report = {
+        "files": len(parsed.rows),
+        "games": len(kept),
+        "frames": sum(row.frames or 0 for row in kept),
+        "parsed_now": parsed.parsed_now,
+        "refused": parsed.reasons(),
+    }
+    facts = {"games": len(kept), "parser": parser_of(filters or Filters())}
+    return store.put(
+        Stamp(GAMES, source, inputs, version, report, facts, upstream=[extracted.record()])
+    )
