@@ -4,6 +4,7 @@
 #   make dev    the Dagster UI on the same data root
 #   make lint   ruff and mypy
 #   make docs   docs/fields.md from the field table
+#   make clean  removes the environment and caches; data/ and .dagster/ stay
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 export MELEE_DATA ?= $(CURDIR)/data
-export DAGSTER_HOME ?= $(CURDIR)
+# Not the user's own instance, whatever DAGSTER_HOME says outside.
+export DAGSTER_HOME := $(CURDIR)
 export MELEE_DAGSTER_STORAGE ?= $(CURDIR)/.dagster
 # Nothing leaves this machine unless a key says so.
 export DAGSTER_DISABLE_TELEMETRY = 1
@@ -19,7 +21,6 @@ export DAGSTER_DISABLE_TELEMETRY = 1
 export PYTHONWARNINGS = ignore:Function `dev_command` is superseded
 
 PORT ?= 3000
-EXTRAS ?= dev
 
 .PHONY: demo test dev lint docs clean
 .DEFAULT_GOAL := help
@@ -32,18 +33,18 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 demo" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch -c constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $(READY)
 
 demo: $(READY)
-	@mkdir -p $(MELEE_DAGSTER_STORAGE)
+	@mkdir -p "$(MELEE_DAGSTER_STORAGE)"
 	$(BIN)/python -m melee_pipeline.dag.demo
 
 test: $(READY)
 	$(BIN)/python -m pytest
 
 dev: $(READY)
-	@mkdir -p $(MELEE_DAGSTER_STORAGE)
+	@mkdir -p "$(MELEE_DAGSTER_STORAGE)"
 	$(BIN)/python -m melee_pipeline.dag.demo --prepare
 	$(BIN)/dagster dev --workspace workspace.yaml --port $(PORT)
 
@@ -57,4 +58,4 @@ docs: $(READY)
 	@mv docs/fields.md.new docs/fields.md
 
 clean:
-	rm -rf $(VENV) data .dagster
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

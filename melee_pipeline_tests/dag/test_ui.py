@@ -41,7 +41,7 @@ POOLS = "{ instance { concurrencyLimits { concurrencyKey limit } } }"
 
 browser = pytest.mark.skipif(
     chromium() is None or find_spec("playwright") is None,
-    reason="needs Chromium on PATH, and playwright: pip install -e '.[browser]'",
+    reason="needs Chromium on PATH, and playwright",
 )
 
 
