@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from melee_pipeline.errors import ArtefactError
+from melee_pipeline.portable import portable
 
 ARCHIVE, REPLAYS, GAMES, SHARDS = "archive", "replays", "games", "shards"
 TRAINING_SET, CHECKPOINT, EVALUATION = "training_set", "checkpoint", "evaluation"
@@ -179,9 +180,9 @@ class Stamp:
     fresh: bool = False  # made by this very call, not found; never stored as true
 
     def record(self) -> dict[str, Any]:
-        """What downstream artefacts keep of this stamp: all but the report."""
+        """What downstream artefacts keep of this stamp: all but the report and local paths."""
         keep = asdict(self)
-        return {key: keep[key] for key in keep if key not in ("report", "fresh")}
+        return {key: portable(keep[key]) for key in keep if key not in ("report", "fresh")}
 
 
 class Store:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from melee_pipeline.progress import Progress, Quiet
 from melee_pipeline.store import Store
@@ -15,6 +16,10 @@ from melee_pipeline_tests.replays.games import small_game, write_games
 
 # Small models gain nothing from threads, and threads that wait for a busy core cost seconds a step.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A machine may be busy: how long an example takes says nothing of the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 ARCHIVES = ("sample-2020.zip", "sample-dpg.7z", "sample-netplay.7z")
 

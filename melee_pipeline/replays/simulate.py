@@ -160,7 +160,7 @@ def sample_archive(path: Path, games: int) -> Path:
     broken, content = next(made)
     fast = [{"id": FILTER_LZMA2, "preset": 1}]
     with atomic_file(path) as temporary, py7zr.SevenZipFile(temporary, "w", filters=fast) as out:
-        out.writestr(truncate(content, len(content) * 2 // 5), f"{_FOLDER}/{broken}")
+        out.writestr(truncate(content, len(content) // 5), f"{_FOLDER}/{broken}")
         out.writestr(b"\0\5\x16\7" + bytes(60), f"__MACOSX/{_FOLDER}/._{broken}")
         out.writestr(b"", f"{_FOLDER}/Game_20011203T115959.slp")
         for name, content in made:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 Version = tuple[int, int, int]
+FAR = 1e5  # of a number without limits of its own: still finite
 
 
 class Role(StrEnum):
@@ -143,6 +144,7 @@ class Field:
     pack: Pack | None = None
     features: tuple[Feature, ...] = ()
     kept_for: str = ""  # why it stays in the tables though no encoding reads it yet
+    limits: tuple[float, float] = (-FAR, FAR)  # what no sound replay goes beyond, in its unit
 
     def __post_init__(self) -> None:
         assert bool(self.features) == (self.pack is not None), f"{self.name}: pack what is fed"

@@ -7,7 +7,6 @@ mask; 0 with the mask set means zero.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from melee_pipeline.errors import ArtefactError
 from melee_pipeline.schema.columns import column_names
 from melee_pipeline.schema.field import Field, Scope
-from melee_pipeline.schema.rows import blocks, pack_of, packed_fields
+from melee_pipeline.schema.rows import blocks, pack_of, packed_fields, place_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,18 +103,37 @@ def _recorded(table: pa.Table, names: tuple[str, ...]) -> bool:
     return True
 
 
-def round_trip_errors(table: pa.Table, rows: Mapping[str, NDArray[Any]]) -> list[str]:
-    """Where packed rows (blocks, each (frames, *row_shape)) do not give the table back.
+def implausible(game: PackedGame) -> list[str]:
+    """Recorded fields with a value that is not finite or beyond the field's limits."""
+    found = []
+    for field, recorded in zip(packed_fields(), game.available, strict=True):
+        if recorded:
+            block, column = place_of(field.name)
+            values = unpack_values(field, game.rows[block][..., column])
+            low, high = field.limits
+            # Written so that NaN is out of bounds, too.
+            if not bool(((values >= low) & (values <= high)).all()):
+                found.append(f"{field.name}: {values.min():g} to {values.max():g}")
+    return found
 
-    Compares value by value against each field's stated tolerance; an empty list is agreement.
+
+def round_trip_errors(table: pa.Table, game: PackedGame) -> list[str]:
+    """Where a packed game does not give its table back.
+
+    Compares value by value against each field's stated tolerance, and the mask with what the
+    table records; an empty list is agreement.
     """
     problems = []
+    for field, recorded in zip(packed_fields(), game.available, strict=True):
+        nulls = sum(table.column(name).null_count for name in column_names(field))
+        if bool(recorded) != (nulls == 0):
+            problems.append(f"{field.name} is {'' if recorded else 'not '}said to be recorded")
     for block in blocks():
         for k, field in enumerate(block.fields):
             for player, name in enumerate(column_names(field)):
                 if table.column(name).null_count:
                     continue
-                stored = rows[block.name][..., k]
+                stored = game.rows[block.name][..., k]
                 stored = stored[:, player] if field.scope is Scope.PLAYER else stored
                 true = table.column(name).to_numpy()
                 true = true & pack_of(field).mask if pack_of(field).mask else true

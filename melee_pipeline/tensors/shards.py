@@ -33,7 +33,7 @@ from melee_pipeline.store import (
     file_sha256,
 )
 from melee_pipeline.tensors.encode import ENCODER_VERSION, PackedGame, pack_game, unpack_values
-from melee_pipeline.tensors.records import Blocks, shard_layout
+from melee_pipeline.tensors.records import shard_layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,11 +64,13 @@ class ShardGames:
         """The games, in order."""
         return [game.md5 for game in self.listed]
 
-    def games(self) -> Iterator[tuple[str, Blocks]]:
-        """Each game's MD5 and its blocks, each (frames, *row_shape), copied game by game."""
+    def games(self) -> Iterator[tuple[str, PackedGame]]:
+        """Each game's MD5 and what it was packed as, copied game by game."""
         first = 0
-        for md5, end in zip(self.md5s, self.ends.tolist(), strict=True):
-            yield md5, shard_layout().split(self.records[first:end])
+        games = zip(self.md5s, self.ends.tolist(), self.available.numpy(), strict=True)
+        for md5, end, available in games:
+            blocks = shard_layout().split(self.records[first:end])
+            yield md5, PackedGame({k: block.numpy() for k, block in blocks.items()}, available)
             first = end
 
 

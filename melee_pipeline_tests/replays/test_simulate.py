@@ -129,7 +129,7 @@ def test_an_archive_gives_its_games_and_the_parser_refuses_the_rest(
     assert all(re.search(r"Game_\d{8}T\d{6}\.slp$", name) for name in names), names
     extract_archive(archive, tmp_path / "files", quiet)
     parsed = parse_files(folder_replays(tmp_path / "files"), tmp_path / "out", quiet, workers=1)
-    assert parsed.reasons() == {"empty file": 1, "unreadable": 1, "duplicate": 1}
+    assert parsed.reasons() == {"empty file": 1, "too short": 1, "duplicate": 1}
     assert len(parsed.kept) == 4
     assert len({row.content for row in parsed.kept}) == 4
     assert {row.slippi_version for row in parsed.kept} == {"2.0.1", "3.9.0", "3.13.0", "3.16.0"}

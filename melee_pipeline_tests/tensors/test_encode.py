@@ -16,6 +16,8 @@ from melee_pipeline.schema.columns import column_names
 from melee_pipeline.schema.field import Field, Version
 from melee_pipeline.schema.rows import blocks, pack_of, packed_fields, place_of
 from melee_pipeline.tensors.encode import (
+    PackedGame,
+    implausible,
     pack_game,
     pack_values,
     round_trip_errors,
@@ -120,7 +122,7 @@ def test_a_game_comes_back_and_says_what_it_records(version: Version, tmp_path: 
     table = table_of(rich_game(version=version), tmp_path)
     game = pack_game(table)
     assert game.frames == table.num_rows == 200
-    assert round_trip_errors(table, game.rows) == []
+    assert round_trip_errors(table, game) == []
     recorded = dict(zip(FIELDS, game.available.tolist(), strict=True))
     assert recorded == {name: field.since <= version for name, field in FIELDS.items()}
     for name, there in recorded.items():
@@ -145,11 +147,34 @@ def test_a_field_that_only_one_player_has_is_refused(tmp_path: Path) -> None:
 
 def test_an_error_in_any_field_is_found(tmp_path: Path) -> None:
     table = table_of(rich_game(), tmp_path)
+    game = pack_game(table)
     for block in blocks():
         for k, field in enumerate(block.fields):
             for player, name in enumerate(column_names(field)):
-                rows = {n: part.copy() for n, part in pack_game(table).rows.items()}
+                rows = {n: part.copy() for n, part in game.rows.items()}
                 cell = rows[block.name][17, ...].reshape(-1, len(block.fields))[player]
                 cell[k] = cell[k].item() + (-2 if cell[k] > 100 else 2)
-                [problem] = round_trip_errors(table, rows)
+                [problem] = round_trip_errors(table, PackedGame(rows, game.available))
                 assert problem.startswith(f"{name} differs by"), problem
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_an_error_in_any_mask_is_found(version: Version, tmp_path: Path) -> None:
+    table = table_of(rich_game(version=version), tmp_path)
+    game = pack_game(table)
+    for number, name in enumerate(FIELDS):
+        available = game.available.copy()
+        available[number] = not available[number]
+        [problem, *_] = round_trip_errors(table, PackedGame(game.rows, available))
+        assert problem.startswith(f"{name} is ") and "recorded" in problem
+
+
+def test_what_no_replay_holds_is_implausible(tmp_path: Path) -> None:
+    game = pack_game(table_of(rich_game(), tmp_path))
+    assert implausible(game) == []
+    for name, value in (("x", float("nan")), ("hitlag", float("inf")), ("stocks", 100)):
+        block, column = place_of(name)
+        rows = {n: part.copy() for n, part in game.rows.items()}
+        rows[block][7, 1, column] = value
+        [problem] = implausible(PackedGame(rows, game.available))
+        assert problem.startswith(f"{name}: ")
