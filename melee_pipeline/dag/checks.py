@@ -30,20 +30,24 @@ def _result(name: str, problems: Sequence[str], **facts: Any) -> dg.AssetCheckRe
 
 
 def check_archive(stamp: Stamp) -> list[dg.AssetCheckResult]:
-    """The archive on disk opens, and has the size that was recorded when it arrived."""
+    """Each archive on disk opens, and has the size with which it arrived.
+
+    The download itself holds that size against what the server announced.
+    """
     from melee_pipeline.sources.kinds import archive_kind
 
-    path = Path(stamp.facts["file"])
-    if path.is_dir():
-        return [_result("is_an_archive", [], kind="folder"), _result("announced_size", [])]
-    kind = archive_kind(path) if path.exists() else None
-    size = path.stat().st_size if path.exists() else 0
-    announced = stamp.facts["bytes"]
-    wrong = [] if size == announced else [f"{path.name}: {size} bytes, {announced} were announced"]
-    no_kind = [] if kind else [f"{path.name} is neither 7z, zip nor tar"]
+    no_kind, wrong = [], []
+    for archive in stamp.facts["archives"]:
+        path = Path(archive["file"])
+        size = path.stat().st_size if path.exists() else 0
+        if size != archive["bytes"]:
+            wrong.append(f"{path.name}: {size} bytes, {archive['bytes']} had arrived")
+        if not path.exists() or archive_kind(path) is None:
+            no_kind.append(f"{path.name} is neither 7z, zip nor tar")
+    count = len(stamp.facts["archives"])
     return [
-        _result("is_an_archive", no_kind, kind=kind or "none"),
-        _result("announced_size", wrong, bytes=size),
+        _result("is_an_archive", no_kind, archives=count, loose_replays=stamp.facts["loose"]),
+        _result("announced_size", wrong, bytes=stamp.facts["bytes"]),
     ]
 
 

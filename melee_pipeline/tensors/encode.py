@@ -140,6 +140,6 @@ def round_trip_errors(table: pa.Table, game: PackedGame) -> list[str]:
                 absolute, relative = pack_of(field).tolerance
                 error = np.abs(unpack_values(field, stored).astype(np.float64) - true)
                 worst = float((error - relative * np.abs(true)).max(initial=0.0))
-                if worst > absolute:
+                if not worst <= absolute:  # NaN is no agreement
                     problems.append(f"{name} differs by {worst:g}, allowed are {absolute:g}")
     return problems
