@@ -18,6 +18,7 @@ _LEAST = {
     if event is not GAME_START
 }
 _OUT_OF_PLACE = frozenset({PAYLOADS_CODE, GAME_START.code})
+_COUNT = np.arange(1, 2049)  # as many frames are looked at in one go
 
 
 class Steps:
@@ -113,13 +114,13 @@ class Steps:
         """
         tail = 1 + self.sizes[last]
         room = (self.stop - 1 - self.at) // length  # frames with something behind them
-        found, chunk = 0, 32
+        found, chunk = 0, 128
         while found < room:
-            behind = self.at + length * np.arange(found + 1, min(found + chunk, room) + 1)
+            behind = self.at + length * (found + _COUNT[: min(chunk, room - found)])
             fits = (self.source[behind] == begin) & (self.source[behind - tail] == last)
             first = int(fits.argmin())
             if not fits[first]:
                 return found + first
             found += len(fits)
-            chunk = min(8 * chunk, 8192)
+            chunk = len(_COUNT)
         return found

@@ -12,6 +12,7 @@ until then their checksums tell what a power cut has left of them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -58,8 +59,7 @@ def write_game(path: Path, replay: Replay, frames: pa.Table, row: IndexRow) -> I
         "row": plain(row) | {"name": ""},
         "beside": {name: sha256 for name, sha256 in beside.items() if sha256},
     }
-    _write(path, frames, header)
-    return replace(row, table_hash=file_sha256(path))
+    return replace(row, table_hash=_write(path, frames, header))
 
 
 def _write_beside(game: Path, replay: Replay, table: Beside) -> str | None:
@@ -68,20 +68,23 @@ def _write_beside(game: Path, replay: Replay, table: Beside) -> str | None:
     if not rows.num_rows:
         path.unlink(missing_ok=True)
         return None
-    _write(path, rows, {"kind": table.value, "columns": columns_hash()})
-    return file_sha256(path)
+    return _write(path, rows, {"kind": table.value, "columns": columns_hash()})
 
 
-def _write(path: Path, table: pa.Table, header: Mapping[str, Any]) -> None:
+def _write(path: Path, table: pa.Table, header: Mapping[str, Any]) -> str:
+    """Write a table; gives the SHA-256 of the file back."""
     # Columns without nulls are written as required ones, which takes half the time.
     fields = zip(table.schema, table.columns, strict=True)
     schema = pa.schema([pa.field(f.name, f.type, nullable=c.null_count > 0) for f, c in fields])
-    with (
-        atomic_file(path, sync=False) as temporary,
-        pq.ParquetWriter(temporary, schema, **_OPTIONS) as writer,
-    ):
+    # In memory first: on disk each column would cost several small writes.
+    content = pa.BufferOutputStream()
+    with pq.ParquetWriter(content, schema, **_OPTIONS) as writer:
         writer.write_table(pa.Table.from_arrays(table.columns, schema=schema))
         writer.add_key_value_metadata({"melee_pipeline": json.dumps(header, sort_keys=True)})
+    written = content.getvalue()
+    with atomic_file(path, sync=False) as temporary:
+        temporary.write_bytes(written)
+    return hashlib.sha256(written).hexdigest()
 
 
 def _header(path: Path) -> dict[str, Any]:

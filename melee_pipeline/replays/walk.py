@@ -133,32 +133,28 @@ def _complete(layout: bytes, steps: Steps, truncated: bool) -> bool:
 def _events(
     begins: Offsets, which: Offsets, layouts: list[bytes], sizes: dict[int, int]
 ) -> dict[int, Events]:
-    groups = [np.flatnonzero(which == number) for number in range(len(layouts))]
     places: dict[int, list[Offsets]] = {code: [] for layout in layouts for code in layout}
     for layout in layouts:
         steps = np.array([1 + sizes[code] for code in layout])
         codes = np.frombuffer(layout, np.uint8)
         for code, each in places.items():
             each.append((np.cumsum(steps) - steps)[codes == code])
-    return {code: _of_kind(begins, groups, each) for code, each in places.items()}
+    return {code: _of_kind(begins, which, each) for code, each in places.items()}
 
 
-def _of_kind(begins: Offsets, groups: list[Offsets], places: list[Offsets]) -> Events:
+def _of_kind(begins: Offsets, which: Offsets, places: list[Offsets]) -> Events:
     """The events of one kind, from their places in each layout."""
     counts = {len(mine) for mine in places}
     if len(counts) == 1:  # as many in each frame: each has its place
         [count] = counts
-        table = np.empty((len(begins), count), np.int64)
-        for rows, mine in zip(groups, places, strict=True):
-            table[rows] = begins[rows, None] + mine
-        return Events(table.ravel(), np.repeat(np.arange(len(begins)), count))
-    offsets = [
-        (begins[rows, None] + mine).ravel() for rows, mine in zip(groups, places, strict=True)
-    ]
-    which = [np.repeat(rows, len(mine)) for rows, mine in zip(groups, places, strict=True)]
-    every = np.concatenate(offsets)
+        offsets = begins[:, None] + np.array(places)[which]
+        return Events(offsets.ravel(), np.repeat(np.arange(len(begins)), count))
+    groups = [np.flatnonzero(which == number) for number in range(len(places))]
+    found = [(begins[rows, None] + mine).ravel() for rows, mine in zip(groups, places, strict=True)]
+    rows = [np.repeat(rows, len(mine)) for rows, mine in zip(groups, places, strict=True)]
+    every = np.concatenate(found)
     order = np.argsort(every, kind="stable")
-    return Events(every[order], np.concatenate(which)[order])
+    return Events(every[order], np.concatenate(rows)[order])
 
 
 def _checked_ids(
