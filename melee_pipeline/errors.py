@@ -25,6 +25,10 @@ class DownloadError(MeleePipelineError):
     """An archive could not be fetched, or what arrived is not what was announced."""
 
 
+class PassingDownloadError(DownloadError):
+    """A download failed in a way that may mend itself: worth another try, later."""
+
+
 class ExtractError(MeleePipelineError):
     """An archive cannot be opened, or a member of it must not be written."""
 

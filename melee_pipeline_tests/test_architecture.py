@@ -14,7 +14,9 @@ ROOT = Path(melee_pipeline.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # Imports run one way: a package may import itself and those before it.
 ORDER = ("schema", "sources", "replays", "tensors", "models", "training", "evaluation", "dag")
-BELOW_ALL = frozenset({"errors", "portable", "store", "locks", "progress", "parallel", "lineage"})
+BELOW_ALL = frozenset(
+    {"errors", "portable", "versions", "store", "locks", "progress", "parallel", "lineage"}
+)
 ABOVE_ALL = frozenset({"cli", "cli_replays", "tables", "pipeline"})
 
 

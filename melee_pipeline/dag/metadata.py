@@ -211,6 +211,8 @@ def evaluation(store: Store, stamp: Stamp) -> Result:
         metadata={"worse_in": ", ".join(stamp.report["lost_to_baselines"]) or "nothing"},
     )
     metadata = {
+        "measured_on": f"{stamp.report['games']} {stamp.report['split']} games",
+        "checkpoint": stamp.inputs["checkpoint"],
         "against_baselines": table(stamp.report["table"]),
         **pngs,
         **stamp.report["model"],

@@ -37,11 +37,11 @@ from melee_pipeline.training.losses import Objective
 from melee_pipeline.training.measure import measure
 from melee_pipeline.training.metrics import MEASURES, Measures, Tally
 from melee_pipeline.training.run import RunFolder
+from melee_pipeline.versions import EVALUATOR_VERSION
 
 if TYPE_CHECKING:
     import polars as pl
 
-EVALUATOR_VERSION = "1"  # raise it when the same checkpoint would give other numbers
 BATCH = 1024
 _LESS_IS_BETTER = ("position_mae", "damage_mae", "rollout_error")
 _MORE_IS_BETTER = ("action_accuracy", "action_change_accuracy")

@@ -33,8 +33,8 @@ from melee_pipeline.replays.walk import CutShortError
 from melee_pipeline.schema.columns import columns_hash
 from melee_pipeline.sources.unpack import ReplayFile
 from melee_pipeline.store import file_md5
+from melee_pipeline.versions import PARSER_VERSION
 
-PARSER_VERSION = "2"  # raise it when the same replay would give another table or verdict
 FILE_SECONDS = 300.0  # for one file; the longest replays take two
 # What tells two games apart, and the frames that are compared: few, because a copy of a game may
 # be cut short, and enough, because they hold eight seconds of two people's play.

@@ -36,8 +36,8 @@ from melee_pipeline.store import (
     read_json,
     write_json,
 )
+from melee_pipeline.versions import EXTRACTOR_VERSION
 
-EXTRACTOR_VERSION = "2"  # raise it when the same archive would give other files
 _NOTE = ".extracted.json"  # in each archive's folder: from what, and what came out
 
 

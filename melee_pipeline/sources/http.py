@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from melee_pipeline.errors import DownloadError
+from melee_pipeline.errors import DownloadError, PassingDownloadError
 from melee_pipeline.progress import Progress
 from melee_pipeline.sources.kinds import cut_off
 from melee_pipeline.sources.plan import Network, Partial, Plan, Remote, plan_download
@@ -72,7 +72,7 @@ def download(
                 failures, wait, most = 0, network.first_wait, left.size
             failures += 1
             if failures >= network.tries:
-                raise DownloadError(
+                raise PassingDownloadError(
                     f"{remote.label}: {remote.url} failed {failures} times, last: {error}. What "
                     "has arrived is kept; run again to go on"
                 ) from error

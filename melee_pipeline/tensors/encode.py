@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-ENCODER_VERSION = "3"  # raise it when packed bytes change for the same table
-
 
 @dataclass(frozen=True, slots=True)
 class PackedGame:

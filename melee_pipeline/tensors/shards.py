@@ -32,8 +32,9 @@ from melee_pipeline.store import (
     atomic_folder,
     file_sha256,
 )
-from melee_pipeline.tensors.encode import ENCODER_VERSION, PackedGame, pack_game, unpack_values
+from melee_pipeline.tensors.encode import PackedGame, pack_game, unpack_values
 from melee_pipeline.tensors.records import shard_layout
+from melee_pipeline.versions import ENCODER_VERSION
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -28,6 +28,7 @@ from melee_pipeline.store import (
     atomic_file,
 )
 from melee_pipeline.tensors.shards import open_shard, shard_paths
+from melee_pipeline.versions import JOIN_VERSION
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation"]
 VALIDATION_SHARE = 0.1
-JOIN_VERSION = "3"  # raise it when the same shards would give another list
 NAME = "training_set"  # the one training set's stamp
 
 

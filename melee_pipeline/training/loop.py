@@ -30,8 +30,7 @@ from melee_pipeline.training.run import (
     write_manifest,
 )
 from melee_pipeline.training.trainer import Trainer
-
-TRAINER_VERSION = "2"  # raise it when the same data and settings would give other weights
+from melee_pipeline.versions import TRAINER_VERSION
 
 
 def train(

@@ -143,3 +143,18 @@ def test_a_second_source_is_all_the_work_there_is(
     assert said["training_set"]["games"] == 6
     assert said["training_set"]["data_fingerprint"] != first["training_set"]["data_fingerprint"]
     assert {p: p.stat().st_mtime_ns for p in world.store.games("one").iterdir()} == before
+
+
+def test_what_no_try_can_mend_is_not_tried_again(world: World) -> None:
+    """A source to be fetched by hand fails at once, and says what to fetch and where to put it."""
+    result = dg.materialize(
+        EVERYTHING,
+        selection=SOURCE_ASSETS,
+        partition_key="nikki",
+        instance=world.instance,
+        resources={"data_root": DataRoot(path=str(world.store.root)), "trainer": Trainer()},
+        raise_on_error=False,
+    )
+    [failure] = result.get_step_failure_events()
+    assert "nikki is fetched by hand: open https://1drv.ms" in str(failure.step_failure_data)
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]

@@ -114,12 +114,8 @@ def test_a_game_twice_and_on_both_sides(own_store: Store) -> None:
     games = pl.read_parquet(own_store.training_set)
     pl.concat([games, games.head(1)]).write_parquet(own_store.training_set)
     assert failed(checks.check_training_set(own_store)) == {"no_game_twice"}
-    other = games.head(1).with_columns(
-        md5=pl.lit("0" * 32),
-        split=pl.when(pl.col("split") == "train")
-        .then(pl.lit("validation"))
-        .otherwise(pl.lit("train")),
-    )
+    side = "train" if games["split"][0] == "validation" else "validation"
+    other = games.head(1).with_columns(md5=pl.lit("0" * 32), split=pl.lit(side))
     pl.concat([games, other]).write_parquet(own_store.training_set)
     assert failed(checks.check_training_set(own_store)) == {"no_game_twice", "splits_are_apart"}
 

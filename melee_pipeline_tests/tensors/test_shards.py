@@ -19,9 +19,10 @@ from melee_pipeline.replays.tables import read_game
 from melee_pipeline.schema.rows import blocks, packed_fields, rows_hash
 from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Store, file_sha256, write_json
 from melee_pipeline.tensors import shards
-from melee_pipeline.tensors.encode import ENCODER_VERSION, round_trip_errors
+from melee_pipeline.tensors.encode import round_trip_errors
 from melee_pipeline.tensors.shards import build_shards, open_shard
 from melee_pipeline.tensors.training_set import build_training_set
+from melee_pipeline.versions import ENCODER_VERSION
 
 
 def header_of(path: Path) -> dict[str, object]:

@@ -6,6 +6,7 @@ from melee_pipeline.dag import metadata as show
 from melee_pipeline.dag.checks import check
 from melee_pipeline.dag.partitions import SOURCES
 from melee_pipeline.dag.resources import DataRoot
+from melee_pipeline.versions import ENCODER_VERSION, EXTRACTOR_VERSION, PARSER_VERSION
 
 OWNERS = ["team:melee-pipeline"]
 NETWORK = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL)
@@ -23,7 +24,7 @@ NETWORK = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL
         check(
             "replay_archive",
             "announced_size",
-            "It is as large as when it arrived, and as announced.",
+            "It is as large as was announced.",
         ),
     ],
 )
@@ -33,13 +34,19 @@ def replay_archive(context: dg.AssetExecutionContext, data_root: DataRoot) -> sh
     Look at `url`, `sha256` and `bytes`: they are where all lineage ends. A finished download is
     never fetched again; a broken one is resumed.
     """
+    from melee_pipeline.errors import BusyError, MeleePipelineError, PassingDownloadError
     from melee_pipeline.sources.catalog import find_source
     from melee_pipeline.sources.download import fetch_archive
 
     store = data_root.store()
-    stamp = fetch_archive(
-        store, find_source(store, context.partition_key), data_root.progress(context.log)
-    )
+    try:
+        source = find_source(store, context.partition_key)
+        stamp = fetch_archive(store, source, data_root.progress(context.log))
+    except (PassingDownloadError, BusyError):
+        raise
+    except MeleePipelineError as error:
+        # A wrong link or a source to be fetched by hand is the same in a minute: say so at once.
+        raise dg.Failure(str(error), allow_retries=False) from error
     return show.archive(stamp)
 
 
@@ -49,6 +56,7 @@ def replay_archive(context: dg.AssetExecutionContext, data_root: DataRoot) -> sh
     group_name="replays",
     kinds={"file"},
     owners=OWNERS,
+    code_version=EXTRACTOR_VERSION,
     pool="cpu",
     check_specs=[
         check("extracted_replays", "has_replays", "At least one replay came out of the archive."),
@@ -71,6 +79,7 @@ def extracted_replays(context: dg.AssetExecutionContext, data_root: DataRoot) ->
     group_name="games",
     kinds={"parquet"},
     owners=OWNERS,
+    code_version=PARSER_VERSION,
     pool="cpu",
     check_specs=[
         check("parsed_games", "failure_rate", "Fewer than half of the files are unreadable."),
@@ -98,6 +107,7 @@ def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> show
     group_name="tensors",
     kinds={"pytorch"},
     owners=OWNERS,
+    code_version=ENCODER_VERSION,
     pool="cpu",
     check_specs=[
         check("encoded_shards", "finite_and_in_range", "Stored numbers are finite and plausible."),

@@ -8,6 +8,7 @@ from melee_pipeline.dag.checks import check
 from melee_pipeline.dag.partitions import EXPERIMENTS
 from melee_pipeline.dag.resources import DataRoot, Trainer
 from melee_pipeline.store import CHECKPOINT
+from melee_pipeline.versions import EVALUATOR_VERSION, JOIN_VERSION, TRAINER_VERSION
 
 
 @dg.asset(
@@ -15,6 +16,7 @@ from melee_pipeline.store import CHECKPOINT
     group_name="tensors",
     kinds={"parquet"},
     owners=OWNERS,
+    code_version=JOIN_VERSION,
     pool="cpu",
     check_specs=[
         check("training_set", "no_game_twice", "No game is in the list twice."),
@@ -39,6 +41,7 @@ def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> show
     group_name="models",
     kinds={"pytorch"},
     owners=OWNERS,
+    code_version=TRAINER_VERSION,
     pool="gpu",
     check_specs=[
         check("checkpoint", "loss_is_finite", "Every epoch's losses are finite."),
@@ -74,6 +77,7 @@ def checkpoint(
     group_name="models",
     kinds={"pytorch"},
     owners=OWNERS,
+    code_version=EVALUATOR_VERSION,
     pool="gpu",
     check_specs=[
         check(
