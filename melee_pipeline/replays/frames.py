@@ -90,22 +90,22 @@ class Replay(Start):
 
     def beside(self, table: Beside, keep: Keep = "last") -> pa.Table:
         """A table beside the frames (schema.columns.beside_schema); empty where nothing is."""
-        rows = self.kept(keep)
-        if table is Beside.FOLLOWERS:
-            parts = [self._follower(number, rows) for number in range(len(self.players))]
-        else:
-            kinds = [ITEM] if table is Beside.ITEMS else STAGE_EVENTS
-            parts = [self._listed(table, kind, rows) for kind in kinds]
-        parts = [part for part in parts if part is not None]
-        if not parts:
+        kinds = {Beside.ITEMS: [ITEM], Beside.STAGE_EVENTS: STAGE_EVENTS}.get(table, [])
+        kinds = [kind for kind in kinds if len(self.walk.of(kind.code).rows)]
+        climbers = [number for number, player in enumerate(self.players) if player.follower]
+        followers = climbers if table is Beside.FOLLOWERS else []
+        if not kinds and not followers:
             return beside_schema(table).empty_table()
+        rows = self.kept(keep)
+        parts = [self._follower(number, rows) for number in followers]
+        parts += [self._listed(table, kind, rows) for kind in kinds]
         # Stable, so that rows of one frame stay in the order of players or kinds.
         return parts[0] if len(parts) == 1 else pa.concat_tables(parts).sort_by("frame")
 
     def kept(self, keep: Keep) -> Offsets:
         """Numbers of the rows that make the game, in the order of frames."""
         ids = self.walk.ids
-        if (np.diff(ids) == 1).all():
+        if self.walk.straight:
             return np.arange(len(ids))
         return last_of_each(ids) if keep == "last" else first_of_each(ids)
 
@@ -161,10 +161,8 @@ class Replay(Start):
         offsets[events.rows] = events.offsets
         return offsets[rows]
 
-    def _follower(self, number: int, rows: Offsets) -> pa.Table | None:
+    def _follower(self, number: int, rows: Offsets) -> pa.Table:
         player = self.players[number]
-        if not player.follower:
-            return None
         events = self._by_fighter()
         there = np.zeros(self.rows, np.bool_)
         there[events[1][player.port, True].rows] = True
@@ -173,14 +171,12 @@ class Replay(Start):
         keys = [pa.array(self.walk.ids[rows]), pa.repeat(pa.scalar(number, pa.uint8()), len(rows))]
         return self._with(Beside.FOLLOWERS, keys, columns, COLUMNS[Beside.FOLLOWERS])
 
-    def _listed(self, table: Beside, kind: Event, rows: Offsets) -> pa.Table | None:
+    def _listed(self, table: Beside, kind: Event, rows: Offsets) -> pa.Table:
         events = self.walk.of(kind.code)
         wanted = np.zeros(self.rows, np.bool_)
         wanted[rows] = True
         of_wanted = wanted[events.rows]
         offsets, ids = events.offsets[of_wanted], self.walk.ids[events.rows[of_wanted]]
-        if not len(offsets):
-            return None
         # Only the last rows of rolled-back frames are out of order.
         order = np.argsort(ids, kind="stable")
         columns = self._columns(len(offsets), [(kind, offsets[order])])

@@ -27,10 +27,9 @@ MAX_BYTES = 512 << 20  # an hour of four players is 150 MB
 _ICE_CLIMBERS = 14  # external id
 _TYPES = {0: "Human", 1: "Cpu", 2: "Demo"}
 _SMALLEST_START = GAME_START.dtype(FIRST_VERSION).itemsize
+_START = GAME_START.dtype(LAST_VERSION)
 _PAL_OFFSET = next(
-    offset
-    for name, (_, offset, *_) in (GAME_START.dtype(LAST_VERSION).fields or {}).items()
-    if name == "is_pal"
+    offset for name, (_, offset, *_) in (_START.fields or {}).items() if name == "is_pal"
 )
 _METHODS = {0: "Unresolved", 1: "Time", 2: "Game", 3: "Resolved", 7: "NoContest"}
 Buffer = bytes | mmap.mmap
@@ -115,7 +114,7 @@ def read_header(data: Buffer) -> Header:
 def read_start(data: Buffer, header: Header) -> Start:
     """The settings of the game."""
     size = header.sizes[GAME_START.code]
-    layout = GAME_START.dtype(LAST_VERSION)
+    layout = _START
     payload = data[header.start + 1 : header.start + 1 + size][: layout.itemsize]
     block = np.frombuffer(payload.ljust(layout.itemsize, b"\0"), layout)[0]
     is_teams = bool(block["is_teams"])

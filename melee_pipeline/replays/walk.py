@@ -9,6 +9,7 @@ byte of what names an event. Where that fails, the walk is done again, event aft
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class Events:
     rows: Offsets  # (n,) the row that each belongs to
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Walk:
     """The frames of a replay, as recorded: a row each, repeats by rollback included."""
 
@@ -41,6 +42,11 @@ class Walk:
     events: dict[int, Events]  # by event code
     end: int | None  # offset of the game end event
     truncated: bool
+
+    @cached_property
+    def straight(self) -> bool:
+        """Whether each frame follows on the one before: there was no rollback."""
+        return bool((np.diff(self.ids) == 1).all())
 
     def of(self, code: int) -> Events:
         """All events of a kind."""
