@@ -114,10 +114,10 @@ def _games_of(store: Store, shards: Stamp) -> list[dict[str, Any]]:
 
 
 def _once(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Each game once: of equal contents the first by (md5, source) stays, the rest is counted."""
+    """Each game once: the longest copy stays, then the first by (md5, source); others count."""
     kept: dict[str, dict[str, Any]] = {}
     doubles: defaultdict[str, int] = defaultdict(int)
-    for row in sorted(rows, key=lambda r: (r["md5"], r["source"])):
+    for row in sorted(rows, key=lambda r: (-r["frames"], r["md5"], r["source"])):
         if row["content"] in kept:
             doubles[row["source"]] += 1
         else:

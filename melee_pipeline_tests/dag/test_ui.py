@@ -9,7 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,23 @@ from typing import Any
 import pytest
 
 from melee_pipeline.progress import Quiet
+from melee_pipeline.replays.game import Metadata
 from melee_pipeline.replays.simulate import sample_archive
+from melee_pipeline.replays.write import write_slp
 from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.sources.download import fetch_archive
-from melee_pipeline.store import CHECKPOINT, SHARDS, Store
+from melee_pipeline.store import CHECKPOINT, GAMES, SHARDS, Store
 from melee_pipeline_tests.dag import pages
-from melee_pipeline_tests.dag.ui import Ui, chromium, environment, open_page, patiently, start_ui
+from melee_pipeline_tests.dag.ui import (
+    Ui,
+    UiError,
+    chromium,
+    environment,
+    open_page,
+    patiently,
+    start_ui,
+)
+from melee_pipeline_tests.replays.games import small_game
 from melee_pipeline_tests.servers import serve
 
 BY_HAND = [
@@ -35,6 +47,8 @@ BY_HAND = [
 ASSETS = [asset for asset, _ in BY_HAND]
 CHECKS = """{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { checks {
   name blocking executionForLatestMaterialization { status } } } } } }"""
+CANCEL = """mutation Cancel($id: String!) { terminateRun(runId: $id) { __typename } }"""
+STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 PARTITIONS = """{ assetNodeOrError(assetKey: {path: ["replay_archive"]}) {
   ... on AssetNode { partitionKeys } } }"""
 POOLS = "{ instance { concurrencyLimits { concurrencyKey limit } } }"
@@ -101,10 +115,15 @@ def test_pools_keep_heavy_steps_apart(world: World) -> None:
     assert {p["concurrencyKey"]: p["limit"] for p in limits} == {"cpu": 1, "download": 1, "gpu": 1}
 
 
-def test_a_source_added_on_the_command_line_becomes_a_partition(world: World) -> None:
+def until_partition(ui: Ui, source: str) -> None:
+    """Wait until the sensor has made a source a partition."""
     for _ in patiently("the sensor"):
-        if "second" in world.ui.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]:
-            break
+        if source in ui.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]:
+            return
+
+
+def test_a_source_added_on_the_command_line_becomes_a_partition(world: World) -> None:
+    until_partition(world.ui, "second")
 
 
 @browser
@@ -144,3 +163,53 @@ def test_the_log_has_neither_warnings_nor_errors(world: World) -> None:
     said = world.ui.log.read_text()
     assert "Serving dagster-webserver" in said
     assert not [w for w in ("Warning", "WARNING", "ERROR", "Traceback") if w in said], said
+
+
+def processes_of(root: Path) -> dict[int, str]:
+    """Command lines of the processes that work on a data root, by its MELEE_DATA in their own."""
+    mark, found = f"MELEE_DATA={root}".encode(), {}
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if mark in environ.read_bytes().split(b"\0"):
+                command = (environ.parent / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(environ.parent.name)] = command.decode(errors="replace")
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
+def test_cancelling_a_run_leaves_no_process(world: World, tmp_path: Path) -> None:
+    """A run that parses in a pool of processes, cancelled as the UI's button does it."""
+    game = small_game(2000)
+    for number in range(250):
+        saved = Metadata(start_at=f"2002-02-02T02:{number // 60:02}:{number % 60:02}Z")
+        write_slp(replace(game, metadata=saved), tmp_path / "long" / f"{number}.slp")
+    add_source(world.store, "long", str(tmp_path / "long"))
+    until_partition(world.ui, "long")
+    # The first run of a server starts a helper of the server's own, which stays.
+    world.ui.wait(world.ui.launch(ASSETS[:1], "long"))
+    before = processes_of(world.store.root)
+    assert before
+    run = world.ui.launch(ASSETS[:3], "long")
+    for _ in patiently("the first table"):
+        if any(world.store.games("long").glob("*.parquet")):
+            break
+    assert processes_of(world.store.root).keys() - before.keys(), "a run has its own processes"
+    answer = world.ui.graphql(CANCEL, {"id": run})["terminateRun"]
+    assert answer["__typename"] == "TerminateRunSuccess", answer
+    for _ in patiently("the end of the run"):
+        if world.ui.graphql(STATUS, {"id": run})["runOrError"]["status"] == "CANCELED":
+            break
+    left: dict[int, str] = {}
+    with suppress(UiError):
+        for _ in patiently("the end of its processes", 60):
+            left = {p: c for p, c in processes_of(world.store.root).items() if p not in before}
+            if not left:
+                break
+    assert not left
+    assert world.store.stamp(GAMES, "long") is None, "what was cut off is not taken for done"
+    # What was finished is kept, and the lock is free: another run goes on.
+    kept = len(list(world.store.games("long").glob("*.parquet")))
+    world.ui.wait(world.ui.launch(ASSETS[:3], "long"))
+    report = world.store.need(GAMES, "long", "").report
+    assert report["files"] == 250
+    assert report["parsed_now"] <= 250 - kept

@@ -161,12 +161,21 @@ def test_names_of_sources_do_not_choose_between_copies() -> None:
     copies = ("a" * 32, "b" * 32)
     for names in (("alpha", "beta"), ("beta", "alpha")):
         rows = [
-            {"source": name, "md5": md5, "content": "the same"}
+            {"source": name, "md5": md5, "content": "the same", "frames": 2000}
             for name, md5 in zip(names, copies, strict=True)
         ]
         kept, doubles = joining._once(rows)
         assert [row["md5"] for row in kept] == ["a" * 32]
         assert doubles == {names[1]: 1}
+
+
+def test_a_copy_that_was_cut_short_gives_way_to_the_whole_game() -> None:
+    rows = [
+        {"source": "s", "md5": md5 * 32, "content": "the same", "frames": frames}
+        for md5, frames in (("a", 1900), ("b", 5000))
+    ]
+    kept, doubles = joining._once(rows)
+    assert ([row["md5"] for row in kept], doubles) == (["b" * 32], {"s": 1})
 
 
 def test_joining_again_does_nothing(own_store: Store, quiet: Progress) -> None:
