@@ -4,6 +4,7 @@ They stand together, away from what they describe, so that Dagster can show them
 it: an asset whose code version has changed is shown as out of date.
 """
 
+FETCHER_VERSION = "2"  # what is recorded of an archive
 EXTRACTOR_VERSION = "2"  # which replays come out of an archive, under which names
 PARSER_VERSION = "2"  # a replay's tables and verdict
 ENCODER_VERSION = "3"  # packed bytes, or what a shard's header says

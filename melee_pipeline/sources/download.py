@@ -16,6 +16,7 @@ from melee_pipeline.sources.http import download, forget
 from melee_pipeline.sources.local import find_local, look
 from melee_pipeline.sources.plan import Network, Remote, open_url
 from melee_pipeline.store import ARCHIVE, Stamp, Store, file_sha256
+from melee_pipeline.versions import FETCHER_VERSION
 
 
 def fetch_archive(
@@ -42,6 +43,7 @@ def _fetch(store: Store, source: Source, progress: Progress, network: Network) -
     inputs = {
         "location": " ".join(source.locations),
         "announced_sha256": source.sha256 or "",
+        "fetcher": FETCHER_VERSION,
     }
     found = store.current(ARCHIVE, source.name, inputs)
     if found and all(_size(a["file"]) == a["bytes"] for a in found.facts["archives"]):

@@ -12,6 +12,7 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.sources.catalog import Source
 from melee_pipeline.sources.kinds import archive_kind, is_archive_name, is_junk, is_replay
 from melee_pipeline.store import ARCHIVE, Stamp, Store, file_sha256
+from melee_pipeline.versions import FETCHER_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def find_local(store: Store, source: Source, path: Path, progress: Progress) -> 
             f"{source.name}: {path} holds no replay (.slp, .slp.gz) and no archive (7z, zip, tar)"
         )
     listing = _listing(path, found)
-    inputs = {"location": str(path), "listing": listing}
+    inputs = {"location": str(path), "listing": listing, "fetcher": FETCHER_VERSION}
     if current := store.current(ARCHIVE, source.name, inputs):
         return current
     archives = [_archive(path, file) for file in found.archives]

@@ -9,7 +9,7 @@ from melee_pipeline.dag.resources import DataRoot
 from melee_pipeline.versions import ENCODER_VERSION, EXTRACTOR_VERSION, PARSER_VERSION
 
 OWNERS = ["team:melee-pipeline"]
-NETWORK = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL)
+TRIES, FIRST_WAIT = 3, 30  # more tries of a download that failed, and seconds before the first
 
 
 @dg.asset(
@@ -18,7 +18,6 @@ NETWORK = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL
     kinds={"file"},
     owners=OWNERS,
     pool="download",
-    retry_policy=NETWORK,
     check_specs=[
         check("replay_archive", "is_an_archive", "The file opens as the archive it claims to be."),
         check(
@@ -34,7 +33,7 @@ def replay_archive(context: dg.AssetExecutionContext, data_root: DataRoot) -> sh
     Look at `url`, `sha256` and `bytes`: they are where all lineage ends. A finished download is
     never fetched again; a broken one is resumed.
     """
-    from melee_pipeline.errors import BusyError, MeleePipelineError, PassingDownloadError
+    from melee_pipeline.errors import BusyError, PassingDownloadError
     from melee_pipeline.sources.catalog import find_source
     from melee_pipeline.sources.download import fetch_archive
 
@@ -42,11 +41,10 @@ def replay_archive(context: dg.AssetExecutionContext, data_root: DataRoot) -> sh
     try:
         source = find_source(store, context.partition_key)
         stamp = fetch_archive(store, source, data_root.progress(context.log))
-    except (PassingDownloadError, BusyError):
-        raise
-    except MeleePipelineError as error:
-        # A wrong link or a source to be fetched by hand is the same in a minute: say so at once.
-        raise dg.Failure(str(error), allow_retries=False) from error
+    except (PassingDownloadError, BusyError) as error:
+        # Whatever else fails (a wrong link, a source fetched by hand) is the same in a minute.
+        wait = FIRST_WAIT * 2**context.retry_number
+        raise dg.RetryRequested(max_retries=TRIES, seconds_to_wait=wait) from error
     return show.archive(stamp)
 
 
