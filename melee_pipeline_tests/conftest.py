@@ -16,6 +16,7 @@ from melee_pipeline_tests.replays.games import small_game, write_games
 
 # Small models gain nothing from threads, and threads that wait for a busy core cost seconds a step.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 
 # A machine may be busy: how long an example takes says nothing of the code.
 settings.register_profile("patient", deadline=None)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-FIRST_SPECIAL = 341
-
 # One line for each group; the id is the place in the list.
 ActionState = IntEnum(
     "ActionState",

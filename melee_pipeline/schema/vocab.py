@@ -10,20 +10,16 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from melee_pipeline.schema.actions import FIRST_SPECIAL, ActionState
+from melee_pipeline.schema.actions import ActionState
 
 __all__ = [
-    "FIRST_SPECIAL",
     "LEGAL_STAGES",
     "LIBMELEE_STAGES",
     "ActionState",
     "ExternalCharacter",
     "InternalCharacter",
     "Stage",
-    "action_name",
     "external_name",
-    "external_of",
-    "internal_name",
     "internals_of",
     "libmelee_stage",
     "stage_name",
@@ -162,26 +158,11 @@ _INTERNALS: dict[int, tuple[InternalCharacter, ...]] = {
     external: _SEVERAL.get(external) or (InternalCharacter[external.name],)
     for external in ExternalCharacter
 }
-# Popo is almost always half of the Ice Climbers, not the lone Popo of a hacked game.
-_EXTERNALS: dict[int, ExternalCharacter] = {
-    int(_INTERNALS[external][0]): external
-    for external in ExternalCharacter
-    if external is not ExternalCharacter.POPO
-}
-_EXTERNALS[InternalCharacter.NANA] = ExternalCharacter.ICE_CLIMBERS
 
 
 def internals_of(external: int) -> tuple[InternalCharacter, ...]:
     """The fighters that a choice can put into play, who enters first; empty when unknown."""
     return _INTERNALS.get(external, ())
-
-
-def external_of(internal: int) -> ExternalCharacter | None:
-    """The choice that this fighter stands for; None when unknown.
-
-    For Zelda and Sheik it is the one of the same name, whichever was chosen at the start.
-    """
-    return _EXTERNALS.get(internal)
 
 
 def libmelee_stage(external: int) -> int | None:
@@ -194,16 +175,6 @@ def _name(names: type[IntEnum], value: int, unknown: str) -> str:
         return names(value).name
     except ValueError:
         return f"{unknown}_{value}"
-
-
-def action_name(action: int) -> str:
-    """Name of an action state; `SPECIAL_<id>` from 341 on, where each character has its own."""
-    return _name(ActionState, action, "SPECIAL" if action >= FIRST_SPECIAL else "UNKNOWN")
-
-
-def internal_name(character: int) -> str:
-    """Name of a fighter; `UNKNOWN_<id>` for an id that the game does not have."""
-    return _name(InternalCharacter, character, "UNKNOWN")
 
 
 def external_name(character: int) -> str:
