@@ -23,7 +23,7 @@ def mlp_v2() -> TrainConfig:
 def demo() -> TrainConfig:
     """A narrow v2 that learns something within minutes on two cores."""
     return TrainConfig(
-        experiment="demo", model=MLPConfig(encoding="v2", hidden=(256, 128)), epochs=6
+        experiment="demo", model=MLPConfig(encoding="v2", hidden=(256, 128)), epochs=4
     )
 
 
