@@ -113,6 +113,7 @@ def parse_chunks(
     index = out / "index.parquet"
     index_time = index.stat().st_mtime_ns if index.exists() else 0
     before = _before(index, parser, index_time)
+    listed = {row.md5 for row in read_index(index) if row.table_hash}
     rows: list[IndexRow] = []
     read: set[str] = set()  # MD5s: of two copies met at once, both may be read
     fresh: list[str] = []
@@ -131,7 +132,8 @@ def parse_chunks(
     marked = mark_duplicates(rows)
     settle(out, fresh)
     write_index(index, marked)
-    sweep(out, {row.md5 for row in marked if row.table_hash})
+    # Only what the last index lists as ours, and the next one does not.
+    sweep(out, listed - {row.md5 for row in marked if row.table_hash})
     return Parsed(marked, len(read))
 
 

@@ -171,8 +171,8 @@ def read_beside(game: Path, table: Beside) -> pa.Table:
     return pa.Table.from_arrays(pq.read_table(path).columns, schema=schema)
 
 
-def sweep(folder: Path, md5s: set[str]) -> None:
-    """Remove the tables of games that the source no longer holds."""
-    for path in [*folder.glob("*.parquet"), *folder.glob("*/*.parquet")]:
-        if path.stem not in {"index", *md5s}:
-            path.unlink()
+def sweep(folder: Path, md5s: Iterable[str]) -> None:
+    """Remove the tables of these games; what else lies in the folder is nobody's to remove."""
+    for md5 in md5s:
+        for path in [folder / f"{md5}.parquet", *folder.glob(f"*/{md5}.parquet")]:
+            path.unlink(missing_ok=True)
