@@ -112,8 +112,8 @@ def parse_chunks(
     out.mkdir(parents=True, exist_ok=True)
     index = out / "index.parquet"
     index_time = index.stat().st_mtime_ns if index.exists() else 0
-    before = _before(index, parser, index_time)
-    listed = {row.md5 for row in read_index(index) if row.table_hash}
+    before = _before(index, index_time)
+    listed = {md5 for md5, row in before.items() if row.table_hash}
     rows: list[IndexRow] = []
     read: set[str] = set()  # MD5s: of two copies met at once, both may be read
     fresh: list[str] = []
@@ -138,13 +138,13 @@ def parse_chunks(
 
 
 @lru_cache(maxsize=1)
-def _before(index: Path, parser: str, index_time: int) -> Mapping[str, IndexRow]:
-    """What the last run made of each MD5, if it was this very parser's.
+def _before(index: Path, index_time: int) -> Mapping[str, IndexRow]:
+    """What the last run made of each MD5, by whatever parser.
 
     Each worker reads it for itself, once: sent along with every file it would outweigh the files.
     """
     rows = read_index(index) if index_time else []
-    return {row.md5: row for row in rows if row.parser == parser}
+    return {row.md5: row for row in rows}
 
 
 def _crashed(job: _Job, error: WorkerLostError) -> tuple[IndexRow, str]:
@@ -162,7 +162,9 @@ def _parse_one(job: _Job) -> tuple[IndexRow | None, str]:
         base = IndexRow(file_md5(path), name, path.stat().st_size, REFUSED, None, None, job.parser)
         return _refused(base, Refusal(Reason.UNREADABLE, str(error))), ""
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    before = _before(job.out / "index.parquet", job.parser, job.index_time).get(md5)
+    before = _before(job.out / "index.parquet", job.index_time).get(md5)
+    if before and before.parser != job.parser:
+        before = None
     if before and before.table_hash is None:
         return None, md5
     target = job.out / f"{md5}.parquet"
