@@ -1,6 +1,7 @@
 """Every path of the data root, atomic writes, and stamps.
 
     <root>/sources.yaml                       the user's own sources
+    <root>/inbox/…                            archives and folders that become sources by themselves
     <root>/archives/<source>/…                downloaded archives
     <root>/replays/<source>/…                 extracted replays
     <root>/games/<source>/<md5>.parquet       parsed games, beside index.parquet
@@ -195,6 +196,11 @@ class Store:
     def user_catalog(self) -> Path:
         """The user's own sources, in the catalogue's format."""
         return self.root / "sources.yaml"
+
+    @property
+    def inbox(self) -> Path:
+        """Archives and folders dropped here become sources, where they lie, while Dagster runs."""
+        return self.root / "inbox"
 
     def archives(self, source: str) -> Path:
         """Folder of a source's archives."""
