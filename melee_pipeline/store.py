@@ -1,6 +1,7 @@
 """Every path of the data root, atomic writes, and stamps.
 
     <root>/sources.yaml                       the user's own sources
+    <root>/experiments.yaml                   the user's own experiments
     <root>/archives/<source>/…                downloaded archives
     <root>/replays/<source>/…                 extracted replays
     <root>/games/<source>/<md5>.parquet       parsed games, beside index.parquet
@@ -12,8 +13,7 @@ Each step of each source (or experiment) leaves one *stamp*: what it made, from 
 stamp is written last, so a step without one is not done; a step whose stamp names the inputs of
 today has nothing to do. Lineage is the walk from stamp to stamp.
 
-One process at a time works on a source (locks.py), so whoever does may sweep away what a killed
-run has left.
+One process at a time works on a source (locks.py) and may sweep away what a killed run left.
 """
 
 from __future__ import annotations
@@ -141,9 +141,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is what it is
     except FileNotFoundError as error:
         raise ArtefactError(f"{path} does not exist") from error
     except ValueError as error:
-        raise ArtefactError(
-            f"{path} is not valid JSON ({error}); delete it and run again"
-        ) from error
+        reason = f"is not valid JSON ({error}); delete it and run again"
+        raise ArtefactError(f"{path} {reason}") from error
 
 
 def file_sha256(path: Path) -> str:
@@ -162,11 +161,10 @@ def file_md5(path: Path) -> str:
 class Stamp:
     """What a step made, and from what.
 
-    `inputs` is everything that decides the output: versions of what lies upstream, of the code
-    and of the settings. `version` is the output's own data version. `report` holds counts for
-    people; it never decides anything. `facts` travel downstream with the lineage (a url, a hash).
-    `upstream` holds the records of the very stamps this output was made from, as they were then:
-    lineage stays right when something upstream is made again or deleted later.
+    `inputs` is everything that decides the output: versions of upstream, code and settings.
+    `version` is the output's own data version. `report` holds counts for people and decides
+    nothing. `facts` travel downstream with the lineage (a url, a hash). `upstream` holds the very
+    stamps it was made from, as they were then, whatever is made again or deleted later.
     """
 
     stage: str
@@ -195,6 +193,11 @@ class Store:
     def user_catalog(self) -> Path:
         """The user's own sources, in the catalogue's format."""
         return self.root / "sources.yaml"
+
+    @property
+    def user_experiments(self) -> Path:
+        """The user's own experiments."""
+        return self.root / "experiments.yaml"
 
     def archives(self, source: str) -> Path:
         """Folder of a source's archives."""
@@ -255,9 +258,8 @@ class Store:
         """The stamp of a step that must have run. Raises ArtefactError that says how to run it."""
         found = self.stamp(stage, name)
         if found is None:
-            raise ArtefactError(
-                f"{name}: no {stage} under {self.root}; run first: melee-pipeline run {step}"
-            )
+            first = f"run first: melee-pipeline run {step}".rstrip()
+            raise ArtefactError(f"{name}: no {stage} under {self.root}; {first}")
         return found
 
     def current(self, stage: str, name: str, inputs: Mapping[str, str]) -> Stamp | None:
