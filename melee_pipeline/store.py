@@ -1,7 +1,6 @@
 """Every path of the data root, atomic writes, and stamps.
 
-    <root>/sources.yaml                       the user's own sources
-    <root>/experiments.yaml                   the user's own experiments
+    <root>/sources.yaml, experiments.yaml     the user's own
     <root>/archives/<source>/…                downloaded archives
     <root>/replays/<source>/…                 extracted replays
     <root>/games/<source>/<md5>.parquet       parsed games, beside index.parquet
@@ -63,7 +62,7 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, which replaces it whole when the block ends well."""
+    """A temporary folder beside `path`, which replaces it when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     temporary.chmod(0o755)
@@ -140,9 +139,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is what it is
         return json.loads(path.read_text())
     except FileNotFoundError as error:
         raise ArtefactError(f"{path} does not exist") from error
-    except ValueError as error:
-        reason = f"is not valid JSON ({error}); delete it and run again"
-        raise ArtefactError(f"{path} {reason}") from error
+    except ValueError as why:
+        raise ArtefactError(f"{path} is not valid JSON ({why}); delete it and run again") from why
 
 
 def file_sha256(path: Path) -> str:
