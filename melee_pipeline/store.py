@@ -1,7 +1,6 @@
 """Every path of the data root, atomic writes, and stamps.
 
-    <root>/sources.yaml, experiments.yaml     the user's own
-    <root>/inbox/…                            what is dropped here becomes a source of its own
+    <root>/sources.yaml, experiments.yaml     the user's own; inbox/: see dag/automation
     <root>/archives/<source>/…                downloaded archives
     <root>/replays/<source>/…                 extracted replays
     <root>/games/<source>/<md5>.parquet       parsed games, beside index.parquet
@@ -197,11 +196,6 @@ class Store:
     def user_experiments(self) -> Path:
         """The user's own experiments."""
         return self.root / "experiments.yaml"
-
-    @property
-    def inbox(self) -> Path:
-        """Archives and folders dropped here become sources, where they lie, while Dagster runs."""
-        return self.root / "inbox"
 
     def archives(self, source: str) -> Path:
         """Folder of a source's archives."""

@@ -22,8 +22,10 @@ import dagster as dg
 import typer
 
 from melee_pipeline import tables
-from melee_pipeline.dag.partitions import register_partitions
-from melee_pipeline.dag.resources import DataRoot, Trainer, default_data_root
+from melee_pipeline.dag.assets.models import training_set
+from melee_pipeline.dag.jobs import ASSETS, MODEL_ASSETS, SOURCE_ASSETS
+from melee_pipeline.dag.partitions import SAMPLE, register_partitions
+from melee_pipeline.dag.resources import DataRoot, default_data_root
 from melee_pipeline.errors import DownloadError, MeleePipelineError
 from melee_pipeline.lineage import read_lineage
 from melee_pipeline.progress import RichProgress
@@ -32,7 +34,7 @@ from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.store import ARCHIVE, CHECKPOINT, EVALUATION, Stamp, Store
 
-SOURCE, GAMES = "sample", 24
+GAMES = 24
 EXPERIMENT = "demo"
 PORT = 48127
 
@@ -68,14 +70,14 @@ def prepare(store: Store) -> None:
 
     Once that is done it is not done again: the archive in the data root is enough from then on.
     """
-    if store.stamp(ARCHIVE, SOURCE):
+    if store.stamp(ARCHIVE, SAMPLE):
         return
     archive = store.root / "demo" / "sample-games.7z"
     if not archive.exists():
         typer.echo(f"Simulating {GAMES} games as .slp files …")
         sample_archive(archive, GAMES)
     with served(archive.parent) as url:
-        source = add_source(store, SOURCE, f"{url}/{archive.name}")
+        source = add_source(store, SAMPLE, f"{url}/{archive.name}")
         fetch_archive(store, source, RichProgress())
 
 
@@ -83,28 +85,21 @@ def materialize_chain(
     instance: dg.DagsterInstance, store: Store, source: str, experiment: str
 ) -> None:
     """Materialize one source, the training set and one experiment, in this process."""
-    from melee_pipeline.dag.assets.models import training_set
-    from melee_pipeline.dag.definitions import MODEL_ASSETS, SOURCE_ASSETS
-
-    resources = {
-        "data_root": DataRoot(path=str(store.root), bars=True),
-        "trainer": Trainer(wandb="off"),
-    }
     quiet = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
-    everything = [*SOURCE_ASSETS, training_set, *MODEL_ASSETS]
-    for assets, partition in (
-        (SOURCE_ASSETS, source),
-        ([training_set], None),
-        (MODEL_ASSETS, experiment),
+    told_nobody = {"ops": {"checkpoint": {"config": {"wandb": "off"}}}}
+    for assets, partition, config in (
+        (SOURCE_ASSETS, source, quiet),
+        ([training_set], None, quiet),
+        (MODEL_ASSETS, experiment, {**quiet, **told_nobody}),
     ):
         typer.echo(f"Materializing {', '.join(a.key.to_user_string() for a in assets)} …")
         dg.materialize(
-            everything,
+            ASSETS,
             selection=assets,
             partition_key=partition,
             instance=instance,
-            resources=resources,
-            run_config=quiet,
+            resources={"data_root": DataRoot(path=str(store.root), bars=True)},
+            run_config=config,
         )
 
 
@@ -121,7 +116,7 @@ def main(
         register_partitions(instance, store)
         if prepare_only:
             return
-        materialize_chain(instance, store, SOURCE, EXPERIMENT)
+        materialize_chain(instance, store, SAMPLE, EXPERIMENT)
     trained = store.need(CHECKPOINT, EXPERIMENT, f"--experiment {EXPERIMENT}")
     measured = store.need(EVALUATION, EXPERIMENT, f"--experiment {EXPERIMENT}")
     _show(store, trained, measured)

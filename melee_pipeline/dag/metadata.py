@@ -162,7 +162,7 @@ def training_set(store: Store, stamp: Stamp) -> Result:
     return _result(stamp, checks.check_training_set(store), metadata)
 
 
-def checkpoint(store: Store, stamp: Stamp) -> Result:
+def checkpoint(store: Store, stamp: Stamp, knobs: Row) -> Result:
     """checkpoint: curves, epochs, and the walk back to archives and URLs."""
     from melee_pipeline.lineage import read_lineage, sources_of
 
@@ -193,6 +193,7 @@ def checkpoint(store: Store, stamp: Stamp) -> Result:
         **numbers,
         "epochs": table(manifest["all_epochs"]),
         "config": dg.MetadataValue.json(manifest["config"]),
+        "overridden": table([{"knob": k, "value": str(v)} for k, v in knobs.items()]),
     }
     return _result(stamp, checks.check_checkpoint(store, stamp), metadata)
 
