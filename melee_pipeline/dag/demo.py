@@ -1,7 +1,6 @@
 """The whole chain on sample games, from download to lineage, with nothing from outside.
 
-    python -m melee_pipeline.dag.demo            everything, as `make demo` does
-    python -m melee_pipeline.dag.demo --prepare  only the sample source, as `make dev` does
+    python -m melee_pipeline.dag.demo, or make demo
 
 The games are simulated, written as real `.slp` files, packed into an archive and served by a
 local HTTP server to the project's own downloader. The chain runs as Dagster assets, so that
@@ -16,13 +15,12 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Annotated
 
 import dagster as dg
-import typer
 
 from melee_pipeline import tables
 from melee_pipeline.dag.assets.models import training_set
+from melee_pipeline.dag.instance import alone
 from melee_pipeline.dag.jobs import ASSETS, MODEL_ASSETS, SOURCE_ASSETS
 from melee_pipeline.dag.partitions import SAMPLE, register_partitions
 from melee_pipeline.dag.resources import DataRoot, default_data_root
@@ -74,7 +72,7 @@ def prepare(store: Store) -> None:
         return
     archive = store.root / "demo" / "sample-games.7z"
     if not archive.exists():
-        typer.echo(f"Simulating {GAMES} games as .slp files …")
+        print(f"Simulating {GAMES} games as .slp files …")
         sample_archive(archive, GAMES)
     with served(archive.parent) as url:
         source = add_source(store, SAMPLE, f"{url}/{archive.name}")
@@ -92,7 +90,7 @@ def materialize_chain(
         ([training_set], None, quiet),
         (MODEL_ASSETS, experiment, {**quiet, **told_nobody}),
     ):
-        typer.echo(f"Materializing {', '.join(a.key.to_user_string() for a in assets)} …")
+        print(f"Materializing {', '.join(a.key.to_user_string() for a in assets)} …")
         dg.materialize(
             ASSETS,
             selection=assets,
@@ -103,24 +101,18 @@ def materialize_chain(
         )
 
 
-def main(
-    prepare_only: Annotated[
-        bool, typer.Option("--prepare", help="Only the sample source.")
-    ] = False,
-) -> None:
+def main() -> None:
     """Run the demo on MELEE_DATA (by default ./data) and the instance of DAGSTER_HOME."""
     started = time.monotonic()
     store = Store(default_data_root())
-    prepare(store)
-    with dg.DagsterInstance.get() as instance:
+    with alone(), dg.DagsterInstance.get() as instance:
+        prepare(store)
         register_partitions(instance, store)
-        if prepare_only:
-            return
         materialize_chain(instance, store, SAMPLE, EXPERIMENT)
     trained = store.need(CHECKPOINT, EXPERIMENT, f"--experiment {EXPERIMENT}")
     measured = store.need(EVALUATION, EXPERIMENT, f"--experiment {EXPERIMENT}")
     _show(store, trained, measured)
-    typer.echo(f"The chain took {time.monotonic() - started:.0f} s. `make dev` shows it all.")
+    print(f"The chain took {time.monotonic() - started:.0f} s. `make dev` shows it all.")
 
 
 def _show(store: Store, trained: Stamp, measured: Stamp) -> None:
@@ -128,14 +120,14 @@ def _show(store: Store, trained: Stamp, measured: Stamp) -> None:
     tables.print_epochs(store, trained)
     tables.print_evaluation(measured)
     tables.print_lineage(read_lineage(run))
-    typer.echo("Pictures:")
+    print("Pictures:")
     for picture in sorted(run.rglob("*.png")):
-        typer.echo(f"  {picture}")
-    typer.echo(f"Checkpoint: {run / 'best.pt'}")
+        print(f"  {picture}")
+    print(f"Checkpoint: {run / 'best.pt'}")
 
 
 if __name__ == "__main__":
     try:
-        typer.run(main)
+        main()
     except MeleePipelineError as error:
         sys.exit(f"error: {error}")

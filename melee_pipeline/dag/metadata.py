@@ -185,7 +185,9 @@ def checkpoint(store: Store, stamp: Stamp, knobs: Row) -> Result:
     metadata = {
         "curves": dg.MetadataValue.md(pictures.embed(run / "curves.png")),
         "lineage": table(rows),
+        "version": run.name,
         "data_fingerprint": manifest["data_fingerprint"],
+        "training_set": manifest["training_set"],
         **({"wandb": dg.MetadataValue.url(wandb_url)} if wandb_url else {}),
         "run_folder": dg.MetadataValue.path(str(run)),
         "manifest": dg.MetadataValue.path(str(run / "manifest.json")),
