@@ -149,6 +149,7 @@ class Mamba2World(WorldModel):
 
     def __init__(self, encoding: Encoding, config: Mamba2Config) -> None:
         super().__init__(encoding, config.context)
+        self.supervised = config.context
         self.frame_input = FrameInput(encoding)
         self.embed = nn.Linear(self.input_width, config.width)
         self.stack = Mamba2Stack(config)
@@ -181,11 +182,7 @@ class Mamba2World(WorldModel):
         return self.heads(features), memory
 
     def _inputs(self, frames: Decoded) -> Tensor:
-        """What each prediction is told beyond the memory: (B, S + 1, …) -> (B, S, W).
-
-        The only place that decides which part of which frame a prediction may read: here frame i,
-        state and controllers, for the prediction of frame i + 1.
-        """
+        """(B, S + 1, …) -> (B, S, W)."""
         # Whatever the precision of the layers, what they are added to stays float32.
-        embedded: Tensor = self.embed(self.frame_input(frames.frames(0, -1)))
+        embedded: Tensor = self.embed(self.frame_input(frames))
         return embedded.float()

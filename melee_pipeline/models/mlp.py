@@ -38,7 +38,7 @@ class FrameStackMLP(WorldModel):
         return self.context * self.encoding.per_frame
 
     def forward(self, frames: Decoded) -> Prediction:
-        """`frames`: (B, context + 1, …); of the last one nothing is read."""
-        stacked = self.frame_input(frames.frames(0, self.context)).flatten(1)  # (B, input)
+        """`frames`: (B, context + 1, …)."""
+        stacked = self.frame_input(frames).flatten(1)  # (B, input)
         prediction: Prediction = self.heads(self.trunk(stacked).unsqueeze(1))
         return prediction

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from melee_pipeline.models.fields import Prediction
 from melee_pipeline.schema.encoding import PLAYERS, Encoding
+from melee_pipeline.schema.field import Predict
 from melee_pipeline.tensors.decode import Decoded
 
 
@@ -30,17 +31,19 @@ def random_frames(
 
     return Decoded(
         numbers(len(encoding.continuous)),
+        numbers(len(encoding.predicted(Predict.DELTA))),
         flags(len(encoding.binary)),
         numbers(len(encoding.control)),
         {s.name: ids(s.vocabulary.size, PLAYERS) for s in encoding.category},
         {s.name: ids(s.vocabulary.size) for s in encoding.shared},
         {s.name: torch.rand(batch, generator=generator) < recorded for s in encoding.slots},
+        (torch.rand(batch, len(encoding.masks), generator=generator) < recorded).float(),
     )
 
 
 def changed_states(frames: Decoded, at: int) -> Iterator[tuple[str, Decoded]]:
     """The frames with one part of the state of frame `at` changed, part by part."""
-    for name in ("continuous", "binary"):
+    for name in ("continuous", "change", "binary"):
         part = getattr(frames, name).clone()
         part[:, at] = 1 - part[:, at]
         yield name, replace(frames, **{name: part})

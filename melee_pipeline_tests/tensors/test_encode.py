@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 FIELDS = {field.name: field for field in packed_fields()}
 NUMBERS = [name for name, field in FIELDS.items() if field.dtype == "f4"]
-IDS = [name for name, field in FIELDS.items() if field.dtype != "f4" and not pack_of(field).mask]
+IDS = [
+    name
+    for name, field in FIELDS.items()
+    if field.dtype != "f4" and not pack_of(field).bits and pack_of(field).other is None
+]
 
 
 def limits(field: Field) -> tuple[float, float]:
