@@ -13,8 +13,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 export MELEE_DATA ?= $(CURDIR)/data
-# Not the user's own instance, whatever DAGSTER_HOME says outside.
-export DAGSTER_HOME := $(CURDIR)
+# Not the user's own instance, whatever DAGSTER_HOME says outside: dagster.yaml here, or the one
+# for PostgreSQL when MELEE_POSTGRES=postgresql+psycopg2://user:password@host/database is set.
+export DAGSTER_HOME := $(CURDIR)$(if $(MELEE_POSTGRES),/postgres)
 export MELEE_DAGSTER_STORAGE ?= $(CURDIR)/.dagster
 # Nothing leaves this machine unless a key says so.
 export DAGSTER_DISABLE_TELEMETRY = 1
