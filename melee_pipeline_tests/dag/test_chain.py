@@ -18,6 +18,7 @@ from melee_pipeline.lineage import read_lineage, sources_of
 from melee_pipeline.replays.simulate import sample_archive
 from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.store import Store, file_sha256
+from melee_pipeline_tests.dag.ticks import temporary_instance
 from melee_pipeline_tests.servers import serve
 
 TRAINING = {
@@ -76,10 +77,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root = tmp_path_factory.mktemp("world")
     archives = root / "archives"
     archives.mkdir()
-    (root / "dagster").mkdir()
     with (
         serve(archives) as url,
-        dg.DagsterInstance.local_temp(str(root / "dagster")) as instance,
+        temporary_instance(root) as instance,
     ):
         made = World(instance, Store(root / "data"), archives, url)
         made.add("one", 4)

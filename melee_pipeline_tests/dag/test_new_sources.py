@@ -18,7 +18,7 @@ from melee_pipeline.dag.automation.sources import new_sources
 from melee_pipeline.replays.simulate import sample_archive
 from melee_pipeline.sources.catalog import add_source, own_sources, remove_source
 from melee_pipeline.store import ARCHIVE, SHARDS, TRAINING_SET, Store
-from melee_pipeline_tests.dag.ticks import Dag, tournament
+from melee_pipeline_tests.dag.ticks import Dag, temporary_instance, tournament
 
 STARTED, FAILED = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 CANCELED = dg.DagsterRunStatus.CANCELED
@@ -26,8 +26,7 @@ CANCELED = dg.DagsterRunStatus.CANCELED
 
 @pytest.fixture
 def dag(tmp_path: Path, store: Store) -> Iterator[Dag]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with temporary_instance(tmp_path) as instance:
         yield Dag(instance, store)
 
 
@@ -41,8 +40,8 @@ def test_two_tournaments_are_a_run_each_and_one_training_set(dag: Dag, tmp_path:
 
     dag.pretend(STARTED, "add_source", asked[1])
     assert dag.run("add_source", asked[0])
-    assert dag.look(training_set_follows) == ([], "waits for 1 runs of sources")
-    assert dag.look(new_sources) == ([], "all of your sources are up to date")
+    assert dag.look(training_set_follows) == ([], "waits for the runs of two")
+    assert dag.look(new_sources) == ([], "two: its run is queued or in progress")
     dag.end_pretended()
     assert dag.run("add_source", asked[1])
 
@@ -214,6 +213,7 @@ def test_what_the_inbox_leaves_is_named_with_its_reason(dag: Dag, tmp_path: Path
     dag.pretend(STARTED, "add_source", asked[0])
     _, why = dag.look(new_sources)
     told = dict(line.split(": ", 1) for line in why.splitlines())
+    assert told.pop("cup") == "its run is queued or in progress"
     assert told.keys() == {
         "inbox/cup.7z", "inbox/大会.7z", "inbox/notes.txt", "inbox/page.zip", "inbox/empty",
     }  # fmt: skip

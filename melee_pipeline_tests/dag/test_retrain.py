@@ -15,7 +15,7 @@ from melee_pipeline.dag.jobs import ASSETS, MODEL_ASSETS
 from melee_pipeline.dag.partitions import EXPERIMENTS, register_partitions
 from melee_pipeline.dag.resources import DataRoot
 from melee_pipeline.store import CHECKPOINT, TRAINING_SET, Stamp, Store
-from melee_pipeline_tests.dag.ticks import Dag
+from melee_pipeline_tests.dag.ticks import Dag, temporary_instance
 
 CONFIG = "ops: {checkpoint: {config: {knobs: %s}}}"
 # A model that trains in a second.
@@ -24,8 +24,7 @@ TINY = {"hidden": [8], "context": 2, "epochs": 1}
 
 @pytest.fixture
 def dag(tmp_path: Path, own_store: Store) -> Iterator[Dag]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with temporary_instance(tmp_path) as instance:
         register_partitions(instance, own_store)
         yield Dag(instance, own_store)
 

@@ -87,6 +87,13 @@ def _answer(told: object) -> tuple[Asked, str]:
     return [told] if isinstance(told, dg.RunRequest) else list(cast(Asked, told or ())), ""
 
 
+def temporary_instance(root: Path) -> dg.DagsterInstance:
+    """An instance under `root`, on SQLite, which tells nobody that it is used."""
+    home = root / "dagster"
+    home.mkdir()
+    return dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
+
+
 def tournament(folder: Path, *seeds: int) -> Path:
     """A folder of small games."""
     write_games(folder, *(small_game(1800 + 10 * seed, seed=seed) for seed in seeds))

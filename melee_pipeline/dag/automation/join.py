@@ -4,7 +4,13 @@ import dagster as dg
 
 from melee_pipeline.dag.assets.models import training_set
 from melee_pipeline.dag.automation.settings import SENSOR_SECONDS
-from melee_pipeline.dag.automation.tries import known_version, request, touches, unfinished_runs
+from melee_pipeline.dag.automation.tries import (
+    PARTITION_TAG,
+    known_version,
+    request,
+    touches,
+    unfinished_runs,
+)
 from melee_pipeline.dag.jobs import SOURCE_ASSETS, add_source, update_training_set
 from melee_pipeline.dag.resources import DataRoot
 from melee_pipeline.store import SHARDS, TRAINING_SET
@@ -31,8 +37,9 @@ def training_set_follows(
     runs = unfinished_runs(instance)
     if any(touches(run, update_training_set.name, {training_set.key}) for run in runs):
         return dg.SkipReason("the training set is being joined")
-    if busy := sum(touches(run, add_source.name, upstream) for run in runs):
-        return dg.SkipReason(f"waits for {busy} runs of sources")
+    if busy := [run for run in runs if touches(run, add_source.name, upstream)]:
+        names = sorted({run.tags.get(PARTITION_TAG, "several sources") for run in busy})
+        return dg.SkipReason(f"waits for the runs of {', '.join(names)}")
     if not store.names(SHARDS):
         return dg.SkipReason("no source has been encoded yet")
     wanted, found = inputs_now(store), store.stamp(TRAINING_SET, NAME)

@@ -9,15 +9,18 @@ from melee_pipeline.dag.assets.data import encoded_shards
 from melee_pipeline.dag.automation.inbox import take_inbox
 from melee_pipeline.dag.automation.settings import MOST_RUNS, SENSOR_SECONDS
 from melee_pipeline.dag.automation.settled import Settled
-from melee_pipeline.dag.automation.tries import known_version, request, unfinished_runs
+from melee_pipeline.dag.automation.tries import (
+    PARTITION_TAG,
+    known_version,
+    request,
+    unfinished_runs,
+)
 from melee_pipeline.dag.jobs import add_source
 from melee_pipeline.dag.partitions import SAMPLE, SOURCES
 from melee_pipeline.dag.resources import DataRoot
 from melee_pipeline.portable import portable
 from melee_pipeline.sources.catalog import Source, own_sources
 from melee_pipeline.store import ARCHIVE, SHARDS, Stamp, Store
-
-PARTITION_TAG = "dagster/partition"
 
 
 @dg.sensor(
@@ -39,7 +42,10 @@ def new_sources(context: dg.SensorEvaluationContext, data_root: DataRoot) -> dg.
     busy = {run.tags.get(PARTITION_TAG) for run in unfinished_runs(instance)}
     requests: list[dg.RunRequest] = []
     for source in own_sources(store).values():
-        if source.name in busy or source.name == SAMPLE:
+        if source.name == SAMPLE:
+            continue
+        if source.name in busy:
+            notes.append(f"{source.name}: its run is queued or in progress")
             continue
         answer = _next_run(store, instance, source, settled)
         if isinstance(answer, dg.RunRequest):
@@ -48,24 +54,16 @@ def new_sources(context: dg.SensorEvaluationContext, data_root: DataRoot) -> dg.
             notes.append(f"{source.name}: {answer}")
     if len(requests) > MOST_RUNS:
         notes.append(f"{len(requests) - MOST_RUNS} more sources at the next look")
-    return _result(requests[:MOST_RUNS], notes, settled, context)
-
-
-def _result(
-    requests: list[dg.RunRequest],
-    notes: list[str],
-    settled: Settled,
-    context: dg.SensorEvaluationContext,
-) -> dg.SensorResult:
-    if not requests:
-        reason = "\n".join(notes) or "all of your sources are up to date"
-        return dg.SensorResult(skip_reason=reason, cursor=settled.cursor)
-    for note in notes:
-        context.log.warning(note)
-    names = [str(one.partition_key) for one in requests]
+    requests = requests[:MOST_RUNS]
+    known = set(instance.get_dynamic_partitions(str(SOURCES.name)))
+    new = [key for one in requests if (key := str(one.partition_key)) not in known]
+    if requests:
+        for note in notes:
+            context.log.info(note)
     return dg.SensorResult(
         run_requests=requests,
-        dynamic_partitions_requests=[SOURCES.build_add_request(names)],
+        skip_reason=None if requests else "\n".join(notes) or "all of your sources are up to date",
+        dynamic_partitions_requests=[SOURCES.build_add_request(new)] if new else [],
         cursor=settled.cursor,
     )
 

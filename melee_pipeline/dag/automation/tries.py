@@ -15,6 +15,7 @@ from melee_pipeline.dag.automation.settings import RETRY_SECONDS, TRIES
 from melee_pipeline.schema.encoding import hash_of
 
 WORK_TAG = "melee/work"
+PARTITION_TAG = "dagster/partition"
 DATA_VERSION_TAG = "dagster/data_version"
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
