@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from melee_pipeline.models.base import WorldModel
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.schema.field import Predict
 from melee_pipeline.tensors.decode import Decoded

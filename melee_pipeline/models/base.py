@@ -8,30 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import PredictedSlots, Prediction
 from melee_pipeline.schema.encoding import Encoding
-from melee_pipeline.schema.field import Predict
-from melee_pipeline.tensors.decode import Decoded, Decoder, places
-
-
-class PredictedSlots(nn.Module):
-    """Which of a player's slots an encoding predicts, as places in `Decoded`'s last axes."""
-
-    delta: Tensor  # (D,) int64, in Encoding.continuous
-    unit: Tensor  # (D,) a predicted change of 1, as the model is fed it
-    value: Tensor  # (N,) int64, in Encoding.binary
-
-    def __init__(self, encoding: Encoding) -> None:
-        super().__init__()
-        deltas = encoding.predicted(Predict.DELTA)
-        values = encoding.predicted(Predict.VALUE)
-        self.register_buffer("delta", places(deltas, encoding.continuous), persistent=False)
-        units = torch.tensor([slot.use.scale * slot.use.unit for slot in deltas])
-        self.register_buffer("unit", units, persistent=False)
-        self.register_buffer("value", places(values, encoding.binary), persistent=False)
-        self.delta_names = tuple(slot.name for slot in deltas)
-        self.value_names = tuple(slot.name for slot in values)
-        self.classes = tuple(slot.name for slot in encoding.predicted(Predict.CLASS))
+from melee_pipeline.tensors.decode import Decoded, Decoder
 
 
 class WorldModel(nn.Module, ABC):

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from melee_pipeline.models.base import WorldModel
 from melee_pipeline.models.config import Mamba2Config
-from melee_pipeline.models.fields import FrameInput, Heads, Prediction
+from melee_pipeline.models.fields import FrameInput, Heads
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.models.ssd import ssd, ssd_step
 from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.tensors.decode import Decoded
@@ -170,7 +171,7 @@ class Mamba2World(WorldModel):
         `frames`: (B, S + 1, …); `memory`: of the frames before them, None where there are none.
         """
         features, memory = self.stack(self._inputs(frames), memory)
-        return self.heads(features), memory
+        return self.heads(features, frames), memory
 
     def step(self, frames: Decoded, memory: Memory | None = None) -> tuple[Prediction, Memory]:
         """The same for one frame, S = 1, by the recurrence: its cost does not grow with the past.
@@ -179,7 +180,7 @@ class Mamba2World(WorldModel):
         """
         assert frames.continuous.shape[1] == 2, "one frame at a time"
         features, memory = self.stack(self._inputs(frames), memory, recurrent=True)
-        return self.heads(features), memory
+        return self.heads(features, frames), memory
 
     def _inputs(self, frames: Decoded) -> Tensor:
         """(B, S + 1, …) -> (B, S, W)."""

@@ -72,11 +72,13 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """What an encoding version feeds beside its features."""
+    """What an encoding version feeds beside its features, and what predictions start from."""
 
-    conditioned: bool = False  # the controllers that act next, instead of those that acted last
-    changes: bool = False  # how what is predicted as a change has just changed, in `Use.step`s
-    masks: bool = False  # which fields the replay records
+    conditioned: bool = False  # fed: the controllers that act next, not those that acted last
+    changes: bool = False  # fed: how what is predicted as a change has just changed, in `Use.step`s
+    masks: bool = False  # fed: which fields the replay records
+    ego: bool = False  # each player is foretold from its own side: itself first, then the other
+    persistent: bool = False  # predictions start from what was: the same class, flag and change
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from melee_pipeline.schema.field import (
 ENCODINGS: Mapping[str, Scheme] = {
     "v1": Scheme(),
     "v2": Scheme(),
-    "v3": Scheme(conditioned=True, changes=True, masks=True),
+    "v3": Scheme(conditioned=True, changes=True, masks=True, ego=True, persistent=True),
 }
 
 # Ids above 398 occur in real games (526 was seen), hence a slot that says so. In v1 and v2, whose

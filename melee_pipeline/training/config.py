@@ -173,6 +173,10 @@ def override(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
             run[knob] = _checked(knob, value, run_hints[knob])
         else:
             model[knob] = _checked(knob, value, model_hints[knob])
+    version = model.get("encoding", config.model.encoding)
+    if version != config.model.encoding:  # its loss has parts of its own
+        known_parts = loss_weights(version)
+        weights = known_parts | {k: v for k, v in weights.items() if k in known_parts}
     return replace(config, **run, model=replace(config.model, **model), loss_weights=weights)
 
 

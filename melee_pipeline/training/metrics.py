@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from melee_pipeline.errors import TrainingError
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.schema.field import Predict
 from melee_pipeline.training.losses import Objective, Targets, masked_sum, recorded

@@ -23,7 +23,7 @@ def mlp_v3() -> TrainConfig:
     """Everything that is recorded, and the controllers of the frame to be predicted."""
     return TrainConfig(
         experiment="mlp_v3",
-        model=MLPConfig(encoding="v3", hidden=(512, 512)),
+        model=MLPConfig(encoding="v3", context=5, hidden=(512, 256), dropout=0.0),
         loss_weights=loss_weights("v3"),
         grad_clip=1.0,
         warmup=500,

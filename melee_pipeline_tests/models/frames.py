@@ -8,10 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.schema.encoding import PLAYERS, Encoding
-from melee_pipeline.schema.field import Predict
-from melee_pipeline.tensors.decode import Decoded
+from melee_pipeline.tensors.decode import Decoded, Decoder
 
 
 def random_frames(
@@ -29,9 +28,10 @@ def random_frames(
     def flags(count: int) -> Tensor:
         return (numbers(count) > 0).float()
 
+    continuous = numbers(len(encoding.continuous))
     return Decoded(
-        numbers(len(encoding.continuous)),
-        numbers(len(encoding.predicted(Predict.DELTA))),
+        continuous,
+        Decoder(encoding).change(continuous),
         flags(len(encoding.binary)),
         numbers(len(encoding.control)),
         {s.name: ids(s.vocabulary.size, PLAYERS) for s in encoding.category},
@@ -42,8 +42,12 @@ def random_frames(
 
 
 def changed_states(frames: Decoded, at: int) -> Iterator[tuple[str, Decoded]]:
-    """The frames with one part of the state of frame `at` changed, part by part."""
-    for name in ("continuous", "change", "binary"):
+    """The frames with one part of the state of frame `at` changed, part by part.
+
+    Of the changes, only where a model is fed them.
+    """
+    fed = ("change",) if frames.masks.shape[1] else ()
+    for name in ("continuous", "binary", *fed):
         part = getattr(frames, name).clone()
         part[:, at] = 1 - part[:, at]
         yield name, replace(frames, **{name: part})
@@ -56,7 +60,7 @@ def changed_states(frames: Decoded, at: int) -> Iterator[tuple[str, Decoded]]:
 def moved(ids: Tensor, at: int) -> Tensor:
     """Other ids of the vocabulary on frame `at`."""
     changed = ids.clone()
-    changed[:, at] = (changed[:, at] + 1) % 8
+    changed[:, at] = (changed[:, at] + 1) % 4
     return changed
 
 
