@@ -1,7 +1,7 @@
 """The Dagster UI, as `make dev` starts it: python -m melee_pipeline.dag.dev [PORT]
 
 Before Dagster itself starts, the sample source is made, sources and experiments become partitions,
-and runs that a killed instance left as started are marked as failed.
+runs that a killed instance left as started are marked as failed, and old logs are deleted.
 """
 
 import runpy
@@ -12,7 +12,7 @@ import dagster as dg
 
 from melee_pipeline.dag.automation.inbox import inbox
 from melee_pipeline.dag.demo import prepare
-from melee_pipeline.dag.instance import alone, reap
+from melee_pipeline.dag.instance import alone, drop_old_logs, reap
 from melee_pipeline.dag.partitions import register_partitions
 from melee_pipeline.dag.resources import default_data_root
 from melee_pipeline.errors import BusyError, MeleePipelineError
@@ -28,6 +28,7 @@ def main(port: int) -> None:
         store = Store(default_data_root())
         prepare(store)
         inbox(store).mkdir(parents=True, exist_ok=True)
+        drop_old_logs()
         with dg.DagsterInstance.get() as instance:
             register_partitions(instance, store)
             for run in reap(instance):

@@ -1,6 +1,8 @@
 """Who works with the Dagster instance of this machine, and what a killed one left behind."""
 
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from melee_pipeline.errors import BusyError
 
+LOG_DAYS = 90  # that what steps wrote to the terminal is kept; dagster.yaml has the ticks' days
 _LIVE = [
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -57,6 +60,18 @@ def reap(instance: dg.DagsterInstance) -> list[str]:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         reaped.append(run.run_id)
     return reaped
+
+
+def drop_old_logs() -> int:
+    """Delete what the steps of old runs wrote to the terminal; how many runs that was.
+
+    Dagster keeps it for ever. The runs and their events, which hold the metadata, stay.
+    """
+    oldest = time.time() - LOG_DAYS * 86_400
+    old = [f for f in storage().glob("*/compute_logs") if f.stat().st_mtime < oldest]
+    for folder in old:
+        shutil.rmtree(folder.parent)
+    return len(old)
 
 
 def _process(instance: dg.DagsterInstance, run_id: str) -> int | None:

@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from melee_pipeline.dag import metadata as show
 from melee_pipeline.dag.checks import check
+from melee_pipeline.dag.metadata import Result
+from melee_pipeline.dag.metadata import sources as show
 from melee_pipeline.dag.partitions import SOURCES
 from melee_pipeline.dag.resources import DataRoot
 from melee_pipeline.versions import ENCODER_VERSION, EXTRACTOR_VERSION, PARSER_VERSION
@@ -27,11 +28,14 @@ TRIES, FIRST_WAIT = 3, 30  # more tries of a download that failed, and seconds b
         ),
     ],
 )
-def replay_archive(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
+def replay_archive(context: dg.AssetExecutionContext, data_root: DataRoot) -> Result:
     """The source's archive, downloaded and verified (or a local file or folder, in place).
 
-    Look at `url`, `sha256` and `bytes`: they are where all lineage ends. A finished download is
-    never fetched again; a broken one is resumed.
+    A finished download is never fetched again; one that broke off is resumed.
+
+    - `url` (or a path), `sha256`, `bytes`: where all lineage ends
+    - `seconds`, `resumed_from`: how the download went
+    - `made_now`: false when this run found everything done already, as in all assets here
     """
     from melee_pipeline.errors import BusyError, PassingDownloadError
     from melee_pipeline.sources.catalog import find_source
@@ -61,8 +65,13 @@ def replay_archive(context: dg.AssetExecutionContext, data_root: DataRoot) -> sh
         check("extracted_replays", "stays_inside", "No member points outside the folder."),
     ],
 )
-def extracted_replays(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
-    """The `.slp` files of the archive. What else it held is skipped and counted."""
+def extracted_replays(context: dg.AssetExecutionContext, data_root: DataRoot) -> Result:
+    """The `.slp` files of the archive; a source's loose files are used where they lie.
+
+    - `replays`, `bytes`: what came out
+    - `skipped`: what else the archive held, by reason (macOS resource files, other files, …)
+    - `folder`: where they lie
+    """
     from melee_pipeline.sources.extract import extract_replays
 
     store = data_root.store()
@@ -86,11 +95,14 @@ def extracted_replays(context: dg.AssetExecutionContext, data_root: DataRoot) ->
         check("parsed_games", "same_as_peppi", "A few games are read as peppi reads them."),
     ],
 )
-def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
+def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> Result:
     """One Parquet table per game, in game units, and an index with a row for every file met.
 
-    `refused` counts the files that are not games of the data set, by reason; `parsed_now` says
-    how many were read in this run rather than found parsed. *Show Markdown* opens the pictures.
+    - `files` = `games` + `refused_files`; `refused` counts these by reason: no file is lost in
+      silence, each has its row in `index`
+    - `parsed_now`: files read in this run; the others were parsed before
+    - `lengths`, `most_played`, and behind *Show Markdown* the heat map `characters_by_stage`
+    - the *Columns* tab has every column with its unit
     """
     from melee_pipeline.replays.source import parse_source
 
@@ -112,8 +124,15 @@ def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> show
         check("encoded_shards", "round_trip", "Shards give back the tables, within tolerance."),
     ],
 )
-def encoded_shards(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
-    """The games, packed for training: memory-mapped shards that every encoding version reads."""
+def encoded_shards(context: dg.AssetExecutionContext, data_root: DataRoot) -> Result:
+    """The games, packed for training: memory-mapped shards that every encoding version reads.
+
+    - `games`, `frames`, `bytes_per_frame`
+    - `ranges`: the least and the greatest of each field, and how many games record it
+    - `ids_mapped_to_unknown`: values that a category has no class for; `left_out`: games that
+      cannot be packed, with the reason
+    - the *Columns* tab leads from each packed field to the Parquet columns it is made from
+    """
     from melee_pipeline.tensors.shards import build_shards
 
     store = data_root.store()
