@@ -25,12 +25,13 @@ def parse_paths(
     filters: Filters | None = None,
     workers: int | None = None,
 ) -> Parsed:
-    """Parse files, folders and archives to `out`. Archives are unpacked to a temporary folder.
+    """Parse files, folders and archives into `out`, beside the games that it holds already.
 
+    Archives are unpacked to a temporary folder.
     Raises ReplayError when a path does not exist or holds no replay.
     """
     with _gathered(paths, out, progress) as files:
-        return parse_files(files, out, progress, filters=filters, workers=workers)
+        return parse_files(files, out, progress, filters=filters, workers=workers, keep_others=True)
 
 
 def export_paths(

@@ -7,7 +7,8 @@ import hashlib
 from melee_pipeline.locks import one_at_a_time
 from melee_pipeline.progress import Progress
 from melee_pipeline.replays.filters import Filters
-from melee_pipeline.replays.parse import parse_chunks, parser_of
+from melee_pipeline.replays.parse import parse_chunks
+from melee_pipeline.replays.verdict import parser_of
 from melee_pipeline.sources.chunks import replay_chunks
 from melee_pipeline.store import GAMES, REPLAYS, Stamp, Store
 
