@@ -66,7 +66,12 @@ def sources_remove(
 
 def parse(
     paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
-    out: Annotated[Path, typer.Option(help="Folder for <md5>.parquet and index.parquet.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for <md5>.parquet and index.parquet. What earlier runs put there stays."
+        ),
+    ],
     workers: WorkersOption = None,
     cpus: Annotated[bool, typer.Option("--cpus", help="Keep games against CPUs.")] = False,
     doubles: Annotated[bool, typer.Option("--doubles", help="Keep team games.")] = False,
@@ -81,10 +86,14 @@ def parse(
     min_version: Annotated[str, typer.Option(help="The oldest Slippi version.")] = "0.1.0",
     max_version: Annotated[str | None, typer.Option(help="The newest Slippi version.")] = None,
 ) -> None:
-    """Parse replays to one Parquet per game and an index of every file met; nothing else needed."""
+    """Parse replays to one Parquet per game and an index of every file met; nothing else needed.
+
+    Games are added to those that the folder holds: each game once, also over several runs. Files
+    that were parsed before, with the same filters, are not parsed again.
+    """
     from melee_pipeline import tables
     from melee_pipeline.replays.collect import parse_paths
-    from melee_pipeline.replays.filters import LEGAL_STAGES, Filters, version_of
+    from melee_pipeline.replays.filters import LEGAL_STAGES, Filters, Reason, version_of
 
     filters = Filters(
         cpus=cpus,
@@ -98,22 +107,33 @@ def parse(
         max_version=version_of(max_version) if max_version else None,
     )
     parsed = parse_paths(paths, out, RichProgress(), filters=filters, workers=workers)
-    tables.print_verdicts(parsed.rows)
+    tables.print_verdicts(row.reason or row.verdict for row in parsed.met)
     typer.echo(f"{len(parsed.kept)} games in {out}, index in {out / 'index.parquet'}")
-    if not parsed.kept:
-        raise MeleePipelineError("no game was kept: the table above and index.parquet say why")
+    if not parsed.parsed_now:
+        typer.echo("Nothing to do: all of these files were parsed before.")
+    if all(row.reason not in (None, Reason.DUPLICATE) for row in parsed.met):
+        raise MeleePipelineError(
+            "no game of these files was kept: the table above says why, and index.parquet of which"
+        )
 
 
 def export(
     paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
-    out: Annotated[Path, typer.Option(help="Folder for games/<md5> and meta.json.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for games/<md5>, meta.json and left_out.json. Earlier games stay."
+        ),
+    ],
 ) -> None:
     """Export replays to the layout that slippi-ai trains from."""
+    from melee_pipeline import tables
     from melee_pipeline.replays.collect import export_paths
 
     exported = export_paths(paths, out, RichProgress())
-    for name, reason in exported.refused.items():
-        typer.echo(f"left out {name}: {reason}", err=True)
+    tables.print_verdicts(why.reason if why else "exported" for _, why in exported.files)
     typer.echo(f"{len(exported.games)} games in {out / 'games'}, list in {out / 'meta.json'}")
-    if not exported.games:
-        raise MeleePipelineError("no game was exported: the lines above say why")
+    if exported.refused:
+        typer.echo(f"Which files were left out, and why: {out / 'left_out.json'}")
+    if all(why for _, why in exported.files):
+        raise MeleePipelineError("no game of these files was exported: the table above says why")

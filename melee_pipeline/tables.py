@@ -24,7 +24,6 @@ from melee_pipeline.store import (
 )
 
 if TYPE_CHECKING:
-    from melee_pipeline.replays.index import IndexRow
     from melee_pipeline.sources.catalog import Source
 
 _TELLING = {  # the numbers of each step's report that fit a line
@@ -102,10 +101,9 @@ def print_sources(store: Store, catalog: Mapping[str, Source]) -> None:
     _print(simple("Sources", ("name", "kind", "replays", "state", "where"), rows))
 
 
-def print_verdicts(rows: Sequence[IndexRow]) -> None:
+def print_verdicts(verdicts: Iterable[str]) -> None:
     """How many files were kept, and why the others were not."""
-    counts = Counter(row.reason or row.verdict for row in rows)
-    _print(simple("Files", ("verdict", "files"), counts.most_common()))
+    _print(simple("Files", ("verdict", "files"), Counter(verdicts).most_common()))
 
 
 def print_epochs(store: Store, stamp: Stamp) -> None:

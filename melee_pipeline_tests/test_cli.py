@@ -137,7 +137,49 @@ def test_a_folder_without_a_game_to_keep_fails(tmp_path: Path, cli: Run) -> None
     ended = cli("parse", tmp_path / "in", "--out", tmp_path / "out")
     assert ended.code == 1
     assert "too short" in ended.out
-    assert "no game was kept" in ended.err
+    assert "no game of these files was kept" in ended.err
+
+
+def test_parsing_goes_on_in_a_folder(tmp_path: Path, cli: Run) -> None:
+    out = tmp_path / "out"
+    for number in range(2):
+        write_games(tmp_path / f"in-{number}", small_game(seed=number))
+        ended = cli("parse", tmp_path / f"in-{number}", "--out", out, "--workers", 1)
+        assert f"{number + 1} games in {out}" in ended.out
+        assert "Nothing to do" not in ended.out
+    again = cli("parse", tmp_path / "in-0", tmp_path / "in-1", "--out", out, "--workers", 1)
+    assert again.code == 0
+    assert "Nothing to do: all of these files were parsed before." in again.out
+
+
+def test_an_export_ends_with_a_table(tmp_path: Path, cli: Run) -> None:
+    write_games(tmp_path / "in", small_game(), small_game(500, seed=1))
+    (tmp_path / "in" / "empty.slp").write_bytes(b"")
+    out = tmp_path / "out"
+    ended = cli("export", tmp_path / "in", "--out", out)
+    assert ended.code == 0
+    for words in ("exported", "too short", "empty file", f"1 games in {out / 'games'}"):
+        assert words in ended.out
+    assert [one["name"] for one in json.loads((out / "left_out.json").read_text())] == [
+        "in/empty.slp",
+        "in/game-1.slp",
+    ]
+    (tmp_path / "in" / "game-0.slp").unlink()
+    ended = cli("export", tmp_path / "in", "--out", out)
+    assert ended.code == 1
+    assert "no game of these files was exported" in ended.err
+
+
+@pytest.mark.parametrize("command", ["parse", "export"])
+def test_a_place_that_cannot_be_leaves_nothing(command: str, tmp_path: Path, cli: Run) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "file").touch()
+    ended = cli(command, tmp_path / "in", "--out", tmp_path / "file")
+    assert (ended.code, ended.out) == (1, "")
+    assert f"--out {tmp_path / 'file'} is a file; name a folder" in ended.err
+    ended = cli(command, tmp_path / "in", "--out", tmp_path / "out")
+    assert f"{tmp_path / 'in'} holds no .slp file" in ended.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_running_again_has_nothing_to_do(own_store: Store, cli: Run) -> None:

@@ -84,26 +84,54 @@ def parse_one(job: Job) -> tuple[IndexRow | None, str]:
     return _judged(base, data, job, target), ""
 
 
-def _judged(row: IndexRow, data: Buffer, job: Job, target: Path) -> IndexRow:
-    """The row of a file that nothing is known about; writes the game's tables if it is kept."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A file as far as it can be read, and why it is not kept, if it is not."""
+
+    refusal: Refusal | None
+    start: Start | None = None
+    replay: Replay | None = None
+
+
+def read_and_judge(data: Buffer, filters: Filters) -> Judged:
+    """Read a file's bytes; whatever they are, there is a verdict."""
     if not data:
-        return _refused(row, Refusal(Reason.EMPTY, "0 bytes"))
+        return Judged(Refusal(Reason.EMPTY, "0 bytes"))
     try:
         header = read_header(data)
     except ReplayError as error:
-        return _refused(row, Refusal(Reason.UNREADABLE, str(error)))
-    start = read_start(data, header)
-    row = _with_start(row, start)
+        return Judged(Refusal(Reason.UNREADABLE, str(error)))
+    start, replay = read_start(data, header), None
     try:
         replay = read_frames(data, header, start)
-        row = _with_frames(row, replay)
-        if refusal := judge(replay, job.filters):
-            return _refused(row, refusal)
-        return _keep(target, replay, row)
+        return Judged(judge(replay, filters), start, replay)
     except ReplayError as error:
-        # What was chosen at the start decides first: it would be refused even if it were sound.
-        kind = Reason.TRUNCATED if isinstance(error, CutShortError) else Reason.UNREADABLE
-        return _refused(row, judge_start(start, job.filters) or Refusal(kind, str(error)))
+        return Judged(unreadable(error, start, filters), start, replay)
+
+
+def unreadable(error: ReplayError, start: Start, filters: Filters) -> Refusal:
+    """Why a file is refused that broke off. What was chosen at its start decides first.
+
+    It would be refused for that even if it were sound.
+    """
+    kind = Reason.TRUNCATED if isinstance(error, CutShortError) else Reason.UNREADABLE
+    return judge_start(start, filters) or Refusal(kind, str(error))
+
+
+def _judged(row: IndexRow, data: Buffer, job: Job, target: Path) -> IndexRow:
+    """The row of a file that nothing is known about; writes the game's tables if it is kept."""
+    found = read_and_judge(data, job.filters)
+    if found.start is not None:
+        row = _with_start(row, found.start)
+    if found.replay is not None:
+        row = _with_frames(row, found.replay)
+    if found.refusal is not None:
+        return _refused(row, found.refusal)
+    assert found.start is not None and found.replay is not None
+    try:
+        return _keep(target, found.replay, row)
+    except ReplayError as error:
+        return _refused(row, unreadable(error, found.start, job.filters))
 
 
 def _refused(row: IndexRow, refusal: Refusal) -> IndexRow:
