@@ -98,10 +98,10 @@ def train(
     """Train a recipe on the training set; goes on where a cut-off run stopped."""
     from melee_pipeline import tables
     from melee_pipeline.training.config import override
+    from melee_pipeline.training.experiments import find_experiment
     from melee_pipeline.training.loop import train as train_model
-    from melee_pipeline.training.recipes import recipe
 
-    config = override(recipe(experiment), _knobs(set_ or []))
+    config = override(find_experiment(Store(data), experiment), _knobs(set_ or []))
     if set_ and config.experiment == experiment:
         # A variant must not take the recipe's place in the lists.
         config = override(config, {"experiment": f"{experiment}-{config.hash[:6]}"})
@@ -155,14 +155,15 @@ def lineage(
 @app.command()
 def describe(
     experiment: Annotated[str, typer.Argument(help="A recipe's name, such as mlp_v1.")],
+    data: DataOption = DATA,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a recipe's model sees and predicts, and its size."""
     from melee_pipeline import tables
     from melee_pipeline.models.world import describe as describe_model
-    from melee_pipeline.training.recipes import recipe
+    from melee_pipeline.training.experiments import find_experiment
 
-    facts = describe_model(recipe(experiment).model)
+    facts = describe_model(find_experiment(Store(data), experiment).model)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:

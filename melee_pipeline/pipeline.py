@@ -61,12 +61,12 @@ def run_chain(
     from melee_pipeline.sources.catalog import find_source
     from melee_pipeline.tensors.training_set import build_training_set
     from melee_pipeline.training.device import pick_device
+    from melee_pipeline.training.experiments import find_experiment
     from melee_pipeline.training.log import resolve_mode
     from melee_pipeline.training.loop import train
-    from melee_pipeline.training.recipes import recipe
 
     found = [find_source(store, name) for name in sources]
-    config = recipe(experiment) if experiment else None
+    config = find_experiment(store, experiment) if experiment else None
     pick_device(device)
     resolve_mode(wandb)
     result = ChainResult()

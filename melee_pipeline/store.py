@@ -1,6 +1,6 @@
 """Every path of the data root, atomic writes, and stamps.
 
-    <root>/sources.yaml                       the user's own sources
+    <root>/sources.yaml, experiments.yaml     the user's own
     <root>/archives/<source>/…                downloaded archives
     <root>/replays/<source>/…                 extracted replays
     <root>/games/<source>/<md5>.parquet       parsed games, beside index.parquet
@@ -12,8 +12,7 @@ Each step of each source (or experiment) leaves one *stamp*: what it made, from 
 stamp is written last, so a step without one is not done; a step whose stamp names the inputs of
 today has nothing to do. Lineage is the walk from stamp to stamp.
 
-One process at a time works on a source (locks.py), so whoever does may sweep away what a killed
-run has left.
+One process at a time works on a source (locks.py) and may sweep away what a killed run left.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, which replaces it whole when the block ends well."""
+    """A temporary folder beside `path`, which replaces it when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     temporary.chmod(0o755)
@@ -140,10 +139,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is what it is
         return json.loads(path.read_text())
     except FileNotFoundError as error:
         raise ArtefactError(f"{path} does not exist") from error
-    except ValueError as error:
-        raise ArtefactError(
-            f"{path} is not valid JSON ({error}); delete it and run again"
-        ) from error
+    except ValueError as why:
+        raise ArtefactError(f"{path} is not valid JSON ({why}); delete it and run again") from why
 
 
 def file_sha256(path: Path) -> str:
@@ -162,11 +159,10 @@ def file_md5(path: Path) -> str:
 class Stamp:
     """What a step made, and from what.
 
-    `inputs` is everything that decides the output: versions of what lies upstream, of the code
-    and of the settings. `version` is the output's own data version. `report` holds counts for
-    people; it never decides anything. `facts` travel downstream with the lineage (a url, a hash).
-    `upstream` holds the records of the very stamps this output was made from, as they were then:
-    lineage stays right when something upstream is made again or deleted later.
+    `inputs` is everything that decides the output: versions of upstream, code and settings.
+    `version` is the output's own data version. `report` holds counts for people and decides
+    nothing. `facts` travel downstream with the lineage (a url, a hash). `upstream` holds the very
+    stamps it was made from, as they were then, whatever is made again or deleted later.
     """
 
     stage: str
@@ -195,6 +191,11 @@ class Store:
     def user_catalog(self) -> Path:
         """The user's own sources, in the catalogue's format."""
         return self.root / "sources.yaml"
+
+    @property
+    def user_experiments(self) -> Path:
+        """The user's own experiments."""
+        return self.root / "experiments.yaml"
 
     def archives(self, source: str) -> Path:
         """Folder of a source's archives."""
@@ -255,9 +256,8 @@ class Store:
         """The stamp of a step that must have run. Raises ArtefactError that says how to run it."""
         found = self.stamp(stage, name)
         if found is None:
-            raise ArtefactError(
-                f"{name}: no {stage} under {self.root}; run first: melee-pipeline run {step}"
-            )
+            first = f"run first: melee-pipeline run {step}".rstrip()
+            raise ArtefactError(f"{name}: no {stage} under {self.root}; {first}")
         return found
 
     def current(self, stage: str, name: str, inputs: Mapping[str, str]) -> Stamp | None:

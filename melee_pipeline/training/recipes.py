@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 
-from melee_pipeline.errors import ConfigError
 from melee_pipeline.models.config import MLPConfig
 from melee_pipeline.training.config import TrainConfig
 
@@ -30,12 +28,3 @@ def demo() -> TrainConfig:
 RECIPES: Mapping[str, Callable[[], TrainConfig]] = {
     recipe.__name__: recipe for recipe in (mlp_v1, mlp_v2, demo)
 }
-
-
-def recipe(name: str) -> TrainConfig:
-    """The config of a recipe. Raises ConfigError naming the recipes there are."""
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"experiment {name!r} is unknown; {hint}there are {', '.join(RECIPES)}")
-    return RECIPES[name]()

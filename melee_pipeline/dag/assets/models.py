@@ -57,13 +57,13 @@ def checkpoint(
     goes on where it stopped. *Show Markdown* opens the curves; `lineage` names the archives that
     the games came from.
     """
+    from melee_pipeline.training.experiments import find_experiment
     from melee_pipeline.training.loop import train
-    from melee_pipeline.training.recipes import recipe
 
     store = data_root.store()
     stamp = train(
         store,
-        recipe(context.partition_key),
+        find_experiment(store, context.partition_key),
         device=trainer.device,
         wandb=trainer.wandb,
         progress=data_root.progress(context.log),
