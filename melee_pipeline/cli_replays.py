@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from melee_pipeline.errors import MeleePipelineError
+from melee_pipeline.hints import say
 from melee_pipeline.progress import RichProgress
 from melee_pipeline.store import Store
 
@@ -16,7 +17,10 @@ sources_app = typer.Typer(no_args_is_help=True, help="Where replays come from.")
 DataOption = Annotated[
     Path,
     typer.Option(
-        "--data", envvar="MELEE_DATA", help="The data root: the folder for everything made."
+        "--data",
+        envvar="MELEE_DATA",
+        file_okay=False,
+        help="The data root: the folder for everything made.",
     ),
 ]
 WorkersOption = Annotated[
@@ -48,8 +52,8 @@ def sources_add(
 
     store = Store(data)
     added = add_source(store, name, location)
-    typer.echo(f"{added.name} ({added.kind}) is in {store.user_catalog}")
-    typer.echo(f"Next: melee-pipeline run --source {added.name}")
+    say(f"{added.name} ({added.kind}) is in {store.user_catalog}")
+    say(f"Next: melee-pipeline run --source {added.name}")
 
 
 @sources_app.command("remove")
@@ -61,7 +65,7 @@ def sources_remove(
 
     store = Store(data)
     remove_source(store, name)
-    typer.echo(f"{name} is out. Next: melee-pipeline run, which joins what is left")
+    say(f"{name} is out. Next: melee-pipeline run, which joins what is left")
 
 
 def parse(
@@ -108,9 +112,9 @@ def parse(
     )
     parsed = parse_paths(paths, out, RichProgress(), filters=filters, workers=workers)
     tables.print_verdicts(row.reason or row.verdict for row in parsed.met)
-    typer.echo(f"{len(parsed.kept)} games in {out}, index in {out / 'index.parquet'}")
+    say(f"{len(parsed.kept)} games in {out}, index in {out / 'index.parquet'}")
     if not parsed.parsed_now:
-        typer.echo("Nothing to do: all of these files were parsed before.")
+        say("Nothing to do: all of these files were parsed before.")
     if all(row.reason not in (None, Reason.DUPLICATE) for row in parsed.met):
         raise MeleePipelineError(
             "no game of these files was kept: the table above says why, and index.parquet of which"
@@ -132,8 +136,8 @@ def export(
 
     exported = export_paths(paths, out, RichProgress())
     tables.print_verdicts(why.reason if why else "exported" for _, why in exported.files)
-    typer.echo(f"{len(exported.games)} games in {out / 'games'}, list in {out / 'meta.json'}")
+    say(f"{len(exported.games)} games in {out / 'games'}, list in {out / 'meta.json'}")
     if exported.refused:
-        typer.echo(f"Which files were left out, and why: {out / 'left_out.json'}")
+        say(f"Which files were left out, and why: {out / 'left_out.json'}")
     if all(why for _, why in exported.files):
         raise MeleePipelineError("no game of these files was exported: the table above says why")

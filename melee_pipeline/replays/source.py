@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from melee_pipeline.locks import one_at_a_time
 from melee_pipeline.progress import Progress
 from melee_pipeline.replays.filters import Filters
+from melee_pipeline.replays.index import IndexRow
 from melee_pipeline.replays.parse import parse_chunks
 from melee_pipeline.replays.verdict import parser_of
 from melee_pipeline.sources.chunks import replay_chunks
@@ -37,8 +39,7 @@ def parse_source(
         label=f"{source}: parse",
     )
     kept = parsed.kept
-    outputs = sorted(f"{row.md5} {row.parser} {row.table_hash}" for row in kept)
-    version = hashlib.sha256("\n".join(outputs).encode()).hexdigest()
+    version = games_version(kept)
     report = {
         "files": len(parsed.rows),
         "games": len(kept),
@@ -50,3 +51,9 @@ def parse_source(
     return store.put(
         Stamp(GAMES, source, inputs, version, report, facts, upstream=[extracted.record()])
     )
+
+
+def games_version(kept: Iterable[IndexRow]) -> str:
+    """Data version of a source's games: of their tables, and what they were made by."""
+    outputs = sorted(f"{row.md5} {row.parser} {row.table_hash}" for row in kept)
+    return hashlib.sha256("\n".join(outputs).encode()).hexdigest()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "validation"]
 VALIDATION_SHARE = 0.1
 NAME = "training_set"  # the one training set's stamp
+_FIRST = "run first: melee-pipeline run --source NAME (melee-pipeline sources list shows the names)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def build_training_set(store: Store, progress: Progress) -> Stamp:
     """
     sources = {name: store.need(SHARDS, name, f"--source {name}") for name in store.names(SHARDS)}
     if not sources:
-        raise ArtefactError("no source has been encoded yet; run: melee-pipeline run --source NAME")
+        raise ArtefactError(f"no source has been encoded in {store.root} yet; {_FIRST}")
     inputs = {_input(name): stamp.version for name, stamp in sources.items()}
     inputs |= {"join": JOIN_VERSION, "validation_share": str(VALIDATION_SHARE)}
     if (found := store.current(TRAINING_SET, NAME, inputs)) and store.training_set.exists():
@@ -149,12 +150,7 @@ def _write(
     games = pl.DataFrame(rows).sort("md5")
     with atomic_file(store.training_set) as temporary:
         games.write_parquet(temporary)
-    version = hash_of(
-        {
-            "rows": rows_hash(),
-            "games": games.sort("content").select("content", "packed", "split").rows(),
-        }
-    )
+    version = set_version(games, rows_hash())
     counts = games.group_by("source", "split").agg(pl.len(), pl.col("frames").sum())
     report = {
         "games": len(games),
@@ -165,6 +161,16 @@ def _write(
     facts = {"data_fingerprint": hash_of(sorted(games["md5"])), "games": len(games)}
     upstream = [stamp.record() for stamp in sources.values()]
     return store.put(Stamp(TRAINING_SET, NAME, inputs, version, report, facts, upstream))
+
+
+def set_version(games: pl.DataFrame, rows: str) -> str:
+    """Data version of a training set: of its games, what is packed of them, and the split."""
+    return hash_of(
+        {
+            "rows": rows,
+            "games": games.sort("content").select("content", "packed", "split").rows(),
+        }
+    )
 
 
 def not_joined(store: Store) -> dict[str, str]:
@@ -191,7 +197,10 @@ def load_training_set(store: Store) -> TrainingSet:
     """The training set as last joined. Raises ArtefactError when there is none."""
     import polars as pl
 
-    stamp = store.need(TRAINING_SET, NAME, "")
+    stamp = store.stamp(TRAINING_SET, NAME)
+    if stamp is None:
+        first = "run first: melee-pipeline run" if store.names(SHARDS) else _FIRST
+        raise ArtefactError(f"no training set has been joined in {store.root} yet; {first}")
     return TrainingSet(pl.read_parquet(store.training_set), stamp)
 
 

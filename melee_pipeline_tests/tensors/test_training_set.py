@@ -223,10 +223,15 @@ def test_a_removed_source_leaves_the_set(own_store: Store, quiet: Progress) -> N
 
 def test_errors_say_what_to_do(own_store: Store, quiet: Progress) -> None:
     empty = Store(own_store.root.parent / "empty")
-    with pytest.raises(ArtefactError, match="no source has been encoded yet; run: melee-pipeline"):
+    first = r"yet; run first: melee-pipeline run --source NAME \(melee-pipeline sources list"
+    with pytest.raises(ArtefactError, match=f"no source has been encoded in .* {first}"):
         build_training_set(empty, quiet)
-    with pytest.raises(ArtefactError, match=r"training_set: no training_set .* run first"):
+    with pytest.raises(ArtefactError, match=f"no training set has been joined in .* {first}"):
         load_training_set(empty)
+    forget(own_store, TRAINING_SET, joining.NAME)
+    with pytest.raises(ArtefactError, match=r"yet; run first: melee-pipeline run$"):
+        load_training_set(own_store)
+    build_training_set(own_store, quiet)
     games = load_training_set(own_store).games
     shard = own_store.root / games["shard"][0]
     shard.unlink()
