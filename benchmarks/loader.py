@@ -33,6 +33,7 @@ from rich.table import Table
 
 from benchmarks.many_games import drop_pages, make_games, make_training_set
 from melee_pipeline.models.world import build_model
+from melee_pipeline.progress import Advance
 from melee_pipeline.store import Store
 from melee_pipeline.tensors.training_set import load_training_set, open_games
 from melee_pipeline.tensors.windows import Batch, Windows
@@ -67,6 +68,15 @@ class TimedWindows(Windows):
             yield batch
 
 
+class TimedTrainer(Trainer):
+    """A trainer that is told its windows."""
+
+    windows: TimedWindows
+
+    def epoch_windows(self, order: int) -> Windows:
+        return self.windows
+
+
 Times = tuple[float, float]  # by the clock and of the processor
 
 
@@ -85,7 +95,7 @@ class Alternating:
         self._done, self._started = -1, (0.0, 0.0)  # the first call only says that an epoch begins
 
     @contextmanager
-    def task(self, label: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+    def task(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
         yield self._advance
 
     def _now(self) -> Times:
@@ -93,7 +103,7 @@ class Alternating:
             torch.cuda.synchronize()
         return time.perf_counter(), time.process_time()
 
-    def _advance(self, count: int) -> None:
+    def _advance(self, count: int, note: str = "") -> None:
         self._done += 1
         if self._done % BLOCK:
             return
@@ -150,7 +160,9 @@ def measure_one(root: Path, steps: int, device: str) -> dict[str, float]:
         windows.batch(samples)
     gather = time.perf_counter() - first
     folder = RunFolder(root / "run")
-    trainer = Trainer(config, folder, windows, None, torch.device(device), "benchmark", BATCH, {})
+    where = torch.device(device)
+    trainer = TimedTrainer(config, folder, opened, None, where, "benchmark", BATCH, {})
+    trainer.windows = windows
     clock = Alternating(bare_step(trainer, windows.batch(some[0])), steps, trainer.device)
     with suppress(EnoughError):
         trainer.one_epoch(clock)

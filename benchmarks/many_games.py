@@ -19,10 +19,10 @@ import polars as pl
 from melee_pipeline.pipeline import source_steps
 from melee_pipeline.progress import Quiet
 from melee_pipeline.replays.simulate import sample_archive
-from melee_pipeline.replays.tables import read_game
 from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.store import TRAINING_SET, Stamp, Store
 from melee_pipeline.tensors import training_set as joining
+from melee_pipeline.tensors.derive import read_packable
 from melee_pipeline.tensors.encode import pack_game
 from melee_pipeline.tensors.shards import GAMES_PER_SHARD, open_shard, write_shard
 
@@ -39,7 +39,7 @@ def make_games(root: Path, replays: Sequence[Path]) -> Path:
             step()
         index = pl.read_parquet(made.index(source.name)).filter(pl.col("verdict") == "kept")
         tables = [made.games(source.name) / f"{md5}.parquet" for md5 in index["md5"].sort()]
-        games += [pack_game(read_game(table)) for table in tables]
+        games += [pack_game(read_packable(table)) for table in tables]
     shard = root / "0000.safetensors"
     names = [f"{number:032x}" for number in range(GAMES_PER_SHARD)]
     packed = dict(zip(names, cycle(games), strict=False))

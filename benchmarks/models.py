@@ -56,7 +56,7 @@ def random_batch(batch: int, time: int) -> Batch:
     }
     records = torch.from_numpy(shard_layout().join(rows)).view(batch, time, -1)
     recorded = torch.ones(batch, len(packed_fields()), dtype=torch.bool)
-    return Batch(records, recorded, shard_layout())
+    return Batch(records, recorded, torch.ones(batch, dtype=torch.int64), shard_layout())
 
 
 def task_of(config: ModelConfig, batch: int, device: torch.device, bf16: bool, fuse: bool) -> Task:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
+
+
+class Advance(Protocol):
+    """Says how many units were just done, and in a few words how it goes."""
+
+    def __call__(self, count: int, note: str = "") -> None: ...
 
 
 class Progress(Protocol):
     """Somebody who is told how work goes."""
 
-    def task(
-        self, label: str, total: int | None, unit: str
-    ) -> AbstractContextManager[Callable[[int], None]]:
-        """A task of `total` units (None: unknown); the callable says how many were just done."""
+    def task(self, label: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
+        """A task of `total` units (None: unknown)."""
         ...
 
 
@@ -23,31 +27,33 @@ class Quiet:
     """Tells nobody."""
 
     @contextmanager
-    def task(self, label: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-        yield lambda count: None
+    def task(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
+        yield lambda count, note="": None
 
 
 class RichProgress:
     """Bars with rate and time left on stderr; a line for each task where that is no terminal."""
 
     @contextmanager
-    def task(self, label: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+    def task(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
         if sys.stderr.isatty():
             with _bar(label, total, unit) as advance:
                 yield advance
             return
-        done, started = 0, time.monotonic()
+        done, started, last = 0, time.monotonic(), ""
 
-        def count_only(count: int) -> None:
-            nonlocal done
+        def count_only(count: int, note: str = "") -> None:
+            nonlocal done, last
             done += count
+            last = note and f", {note}"
 
         yield count_only
-        print(f"{label}: {done:,} {unit}, {time.monotonic() - started:.1f} s", file=sys.stderr)
+        seconds = time.monotonic() - started
+        print(f"{label}: {done:,} {unit}, {seconds:.1f} s{last}", file=sys.stderr)
 
 
 @contextmanager
-def _bar(label: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+def _bar(label: str, total: int | None, unit: str) -> Iterator[Advance]:
     from rich import progress
     from rich.console import Console
 
@@ -62,7 +68,8 @@ def _bar(label: str, total: int | None, unit: str) -> Iterator[Callable[[int], N
         *amount,
         progress.TimeElapsedColumn(),
         progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}"),
         console=Console(stderr=True),
     ) as bars:
-        task = bars.add_task(label, total=total)
-        yield lambda count: bars.advance(task, count)
+        task = bars.add_task(label, total=total, note="")
+        yield lambda count, note="": bars.update(task, advance=count, note=note)

@@ -7,7 +7,7 @@ it: an asset whose code version has changed is shown as out of date.
 FETCHER_VERSION = "2"  # what is recorded of an archive
 EXTRACTOR_VERSION = "2"  # which replays come out of an archive, under which names
 PARSER_VERSION = "2"  # a replay's tables and verdict
-ENCODER_VERSION = "3"  # packed bytes, or what a shard's header says
+ENCODER_VERSION = "4"  # packed bytes, or what a shard's header says
 JOIN_VERSION = "4"  # which games make the training set, and their split
-TRAINER_VERSION = "2"  # weights, from the same data and settings
-EVALUATOR_VERSION = "1"  # numbers, from the same checkpoint and games
+TRAINER_VERSION = "3"  # weights, from the same data and settings
+EVALUATOR_VERSION = "2"  # numbers, from the same checkpoint and games

@@ -119,7 +119,7 @@ def _second_opinion(store: Store, stamp: Stamp, kept: Mapping[str, str]) -> dg.A
 
 def check_shards(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
     """Numbers are within their fields' limits; a sample of games comes back as it was parsed."""
-    from melee_pipeline.replays.tables import read_game
+    from melee_pipeline.tensors.derive import read_packable
     from melee_pipeline.tensors.encode import implausible, round_trip_errors
     from melee_pipeline.tensors.shards import open_shard, shard_paths
 
@@ -128,7 +128,7 @@ def check_shards(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
         for md5, game in open_shard(path).games():
             wrong += [f"{md5}: {name}" for name in implausible(game)]
             if compared < ROUND_TRIP_GAMES:
-                table = read_game(store.games(stamp.name) / f"{md5}.parquet")
+                table = read_packable(store.games(stamp.name) / f"{md5}.parquet")
                 differs += [f"{md5}: {error}" for error in round_trip_errors(table, game)]
                 compared += 1
     return [

@@ -2,8 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+from melee_pipeline.progress import Advance
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -15,22 +17,29 @@ class LogProgress:
         self._log = log
 
     @contextmanager
-    def task(self, label: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+    def task(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
         """Progress of one task; the callable says how many units were done just now."""
         done, started = 0, time.monotonic()
-        last = started
+        last, said = started, ""
 
-        def advance(count: int) -> None:
-            nonlocal done, last
-            done += count
+        def advance(count: int, note: str = "") -> None:
+            nonlocal done, last, said
+            done, said = done + count, note and f", {note}"
             now = time.monotonic()
             if now - last >= SECONDS_BETWEEN_LINES:
                 last = now
-                self._log.info(f"{label}: {done:,}{_of(total)} {unit}, {now - started:.0f} s")
+                self._log.info(
+                    f"{label}: {done:,}{_of(total)} {unit}, {now - started:.0f} s"
+                    f"{_left(done, total, now - started)}{said}"
+                )
 
         yield advance
-        self._log.info(f"{label}: {done:,} {unit} in {time.monotonic() - started:.1f} s")
+        self._log.info(f"{label}: {done:,} {unit} in {time.monotonic() - started:.1f} s{said}")
 
 
 def _of(total: int | None) -> str:
     return f" of {total:,}" if total else ""
+
+
+def _left(done: int, total: int | None, seconds: float) -> str:
+    return f", {seconds * (total - done) / done:.0f} s left" if done and total else ""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from melee_pipeline.models.base import WorldModel
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.schema.field import Predict
 from melee_pipeline.tensors.decode import Decoded
@@ -38,12 +38,11 @@ class CopyLast(WorldModel):
 
     def delta(self, frames: Decoded) -> Tensor:
         """The change that is foretold: (B, 1, P, D)."""
-        last = frames.continuous[:, self.context - 1 : self.context]
-        return torch.zeros_like(last.index_select(-1, self.slots.delta))
+        return torch.zeros_like(frames.change[:, -1:])
 
     def forward(self, frames: Decoded) -> Prediction:
-        """`frames`: (B, context + 1, …); of the last one nothing is read."""
-        last = frames.frames(self.context - 1, self.context)
+        """`frames`: (B, at least 2, …); of the last one nothing is read."""
+        last = frames.frames(-2, -1)
         value = (last.binary.index_select(-1, self.slots.value) * 2 - 1) * _SURE
         classes = {
             name: functional.one_hot(last.category[name], size).float() * _SURE
@@ -65,9 +64,7 @@ class ConstantVelocity(CopyLast):
 
     def delta(self, frames: Decoded) -> Tensor:
         """The change over the context's last two frames, of positions only."""
-        last = frames.continuous[:, self.context - 1 : self.context]
-        before = frames.continuous[:, max(self.context - 2, 0) : max(self.context - 1, 1)]
-        return (last - before).index_select(-1, self.slots.delta) * self.moving
+        return frames.change[:, -2:-1] * self.moving
 
 
 BASELINES = {"copy last frame": CopyLast, "constant velocity": ConstantVelocity}

@@ -29,12 +29,11 @@ from melee_pipeline.store import (
     write_json,
 )
 from melee_pipeline.tensors.training_set import load_training_set, open_games
-from melee_pipeline.tensors.windows import Windows
 from melee_pipeline.training.checkpoint import load_checkpoint
 from melee_pipeline.training.config import TrainConfig
-from melee_pipeline.training.device import pick_device
+from melee_pipeline.training.device import pick_device, settle
 from melee_pipeline.training.losses import Objective
-from melee_pipeline.training.measure import measure
+from melee_pipeline.training.measure import measure, measured_windows
 from melee_pipeline.training.metrics import MEASURES, Measures, Tally
 from melee_pipeline.training.run import RunFolder
 from melee_pipeline.versions import EVALUATOR_VERSION
@@ -42,7 +41,7 @@ from melee_pipeline.versions import EVALUATOR_VERSION
 if TYPE_CHECKING:
     import polars as pl
 
-BATCH = 1024
+BATCH = 1024  # frames that are predicted at a time
 _LESS_IS_BETTER = ("position_mae", "damage_mae", "rollout_error")
 _MORE_IS_BETTER = ("action_accuracy", "action_change_accuracy")
 
@@ -137,8 +136,8 @@ def _measure_all(
     config: TrainConfig,
     progress: Progress,
 ) -> tuple[list[Row], dict[str, Rollout]]:
-    games = open_games(store, held.games)
-    windows = Windows(games, config.model.context)
+    device = next(iter(models.values())).device
+    games = settle(open_games(store, held.games), device)
     long = rollout_windows(games, config.model.context)
     starts = pick_starts(long)
     table: list[Row] = []
@@ -149,8 +148,9 @@ def _measure_all(
             Measures(model.encoding).to(model.device),
             f"{name}: evaluate",
         )
+        windows = measured_windows(model, games)
         with progress.task(f"{name}: evaluate", len(windows), "windows") as advance:
-            means = measure(model, tally, windows, BATCH, advance)
+            means = measure(model, tally, windows, -(-BATCH // windows.count), advance)
         with progress.task(f"{name}: roll out", HORIZON, "frames") as advance:
             rollouts[name] = roll_out(model, long, starts, advance)
         # A baseline is certain of everything, so its loss says nothing beside a model's.

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from melee_pipeline.errors import ArtefactError
-from melee_pipeline.models.base import WorldModel, advance, append, places
-from melee_pipeline.tensors.decode import Decoded
+from melee_pipeline.models.base import WorldModel, advance, append
+from melee_pipeline.tensors.decode import Decoded, places
 from melee_pipeline.tensors.windows import OpenGames, Windows
 from melee_pipeline.training.metrics import ACTION, POSITION
 
@@ -75,7 +75,7 @@ def roll_out(
     batch = windows.batch(starts).to(model.device)
     frames = model.decoder(batch.frames, batch.available)
     truth = frames.frames(-horizon)
-    past = frames.frames(-horizon - model.context, -horizon)
+    past = frames.frames(-horizon - model.context, -horizon).as_window()
     foretold = []
     for step in range(horizon):
         control = truth.control[:, step : step + 1]
@@ -83,7 +83,7 @@ def roll_out(
         last = past.frames(-1)
         prediction = model(append(past, replace(last, control=control)))
         frame = advance(model.slots, last, prediction, control)
-        past = append(past.frames(1), frame)
+        past = append(past.frames(1).as_window(), frame)
         foretold.append(frame)
         advance_by(1)
     positions = torch.cat([_positions(model, frame) for frame in foretold], 1)

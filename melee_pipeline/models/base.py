@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from melee_pipeline.models.fields import Prediction
-from melee_pipeline.schema.encoding import Encoding, Slot
-from melee_pipeline.schema.field import Predict
+from melee_pipeline.models.prediction import PredictedSlots, Prediction
+from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.tensors.decode import Decoded, Decoder
-
-
-class PredictedSlots(nn.Module):
-    """Which of a player's slots an encoding predicts, as places in `Decoded`'s last axes."""
-
-    delta: Tensor  # (D,) int64, in Encoding.continuous
-    value: Tensor  # (N,) int64, in Encoding.binary
-
-    def __init__(self, encoding: Encoding) -> None:
-        super().__init__()
-        deltas = encoding.predicted(Predict.DELTA)
-        values = encoding.predicted(Predict.VALUE)
-        self.register_buffer("delta", places(deltas, encoding.continuous), persistent=False)
-        self.register_buffer("value", places(values, encoding.binary), persistent=False)
-        self.delta_names = tuple(slot.name for slot in deltas)
-        self.value_names = tuple(slot.name for slot in values)
-        self.classes = tuple(slot.name for slot in encoding.predicted(Predict.CLASS))
-
-
-def places(some: tuple[Slot, ...], among: tuple[Slot, ...]) -> Tensor:
-    """Where slots stand among others, (len(some),) int64."""
-    names = [slot.name for slot in among]
-    return torch.tensor([names.index(slot.name) for slot in some], dtype=torch.int64)
 
 
 class WorldModel(nn.Module, ABC):
     """Predicts the last frames of a window, each from what came before it.
 
     `forward` is given the whole window, targets included, as its controllers may be read: row t's
-    controller makes row t's state, so an input-conditioned model knows it. A model must never let
-    the *state* of a frame reach that frame's prediction.
+    controller makes row t's state, so an input-conditioned encoding feeds it. The *state* of a
+    frame must never reach that frame's prediction.
     """
+
+    supervised = 1  # S, the frames of a training window that are predicted
 
     def __init__(self, encoding: Encoding, context: int) -> None:
         super().__init__()
@@ -79,8 +58,8 @@ def advance(
     game's replay does not record: a model has only ever seen zeros there.
     """
     prediction = prediction.last()
-    changes = prediction.delta * _recorded(last, slots.delta_names)
-    continuous = last.continuous.index_add(-1, slots.delta, changes)
+    change = prediction.delta * _recorded(last, slots.delta_names)
+    continuous = last.continuous.index_add(-1, slots.delta, change * slots.unit)
     flags = (prediction.value > 0) * _recorded(last, slots.value_names)
     binary = last.binary.index_copy(-1, slots.value, flags)
     likeliest = {
@@ -92,7 +71,14 @@ def advance(
         for name in slots.classes
     }
     category = last.category | likeliest
-    return Decoded(continuous, binary, control, category, last.shared, last.available)
+    return replace(
+        last,
+        continuous=continuous,
+        change=change,
+        binary=binary,
+        control=control,
+        category=category,
+    )
 
 
 def _recorded(frames: Decoded, names: tuple[str, ...]) -> Tensor:
@@ -104,9 +90,11 @@ def append(frames: Decoded, frame: Decoded) -> Decoded:
     """Windows with one more frame at their end: (B, T, …) and (B, 1, …) -> (B, T + 1, …)."""
     return Decoded(
         torch.cat([frames.continuous, frame.continuous], 1),
+        torch.cat([frames.change, frame.change], 1),
         torch.cat([frames.binary, frame.binary], 1),
         torch.cat([frames.control, frame.control], 1),
         {name: torch.cat([ids, frame.category[name]], 1) for name, ids in frames.category.items()},
         {name: torch.cat([ids, frame.shared[name]], 1) for name, ids in frames.shared.items()},
         frames.available,
+        frames.masks,
     )

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from melee_pipeline.models.base import WorldModel
 from melee_pipeline.models.config import Mamba2Config
-from melee_pipeline.models.fields import FrameInput, Heads, Prediction
+from melee_pipeline.models.fields import FrameInput, Heads
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.models.ssd import ssd, ssd_step
 from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.tensors.decode import Decoded
@@ -149,6 +150,7 @@ class Mamba2World(WorldModel):
 
     def __init__(self, encoding: Encoding, config: Mamba2Config) -> None:
         super().__init__(encoding, config.context)
+        self.supervised = config.context
         self.frame_input = FrameInput(encoding)
         self.embed = nn.Linear(self.input_width, config.width)
         self.stack = Mamba2Stack(config)
@@ -169,7 +171,7 @@ class Mamba2World(WorldModel):
         `frames`: (B, S + 1, …); `memory`: of the frames before them, None where there are none.
         """
         features, memory = self.stack(self._inputs(frames), memory)
-        return self.heads(features), memory
+        return self.heads(features, frames), memory
 
     def step(self, frames: Decoded, memory: Memory | None = None) -> tuple[Prediction, Memory]:
         """The same for one frame, S = 1, by the recurrence: its cost does not grow with the past.
@@ -178,14 +180,10 @@ class Mamba2World(WorldModel):
         """
         assert frames.continuous.shape[1] == 2, "one frame at a time"
         features, memory = self.stack(self._inputs(frames), memory, recurrent=True)
-        return self.heads(features), memory
+        return self.heads(features, frames), memory
 
     def _inputs(self, frames: Decoded) -> Tensor:
-        """What each prediction is told beyond the memory: (B, S + 1, …) -> (B, S, W).
-
-        The only place that decides which part of which frame a prediction may read: here frame i,
-        state and controllers, for the prediction of frame i + 1.
-        """
+        """(B, S + 1, …) -> (B, S, W)."""
         # Whatever the precision of the layers, what they are added to stays float32.
-        embedded: Tensor = self.embed(self.frame_input(frames.frames(0, -1)))
+        embedded: Tensor = self.embed(self.frame_input(frames))
         return embedded.float()

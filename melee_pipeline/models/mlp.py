@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from melee_pipeline.models.base import WorldModel
-from melee_pipeline.models.fields import FrameInput, Heads, Prediction
+from melee_pipeline.models.fields import FrameInput, Heads
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.tensors.decode import Decoded
 
@@ -38,7 +39,7 @@ class FrameStackMLP(WorldModel):
         return self.context * self.encoding.per_frame
 
     def forward(self, frames: Decoded) -> Prediction:
-        """`frames`: (B, context + 1, …); of the last one nothing is read."""
-        stacked = self.frame_input(frames.frames(0, self.context)).flatten(1)  # (B, input)
-        prediction: Prediction = self.heads(self.trunk(stacked).unsqueeze(1))
+        """`frames`: (B, context + 1, …)."""
+        stacked = self.frame_input(frames).flatten(1)  # (B, input)
+        prediction: Prediction = self.heads(self.trunk(stacked).unsqueeze(1), frames)
         return prediction

@@ -144,6 +144,11 @@ def _checked(path: Path, kind: str) -> dict[str, Any]:
     return header
 
 
+def read_row(path: Path) -> IndexRow:
+    """The index row in a parsed game's header. Raises as `check_game`."""
+    return row_of(_checked(path, "game")["row"])
+
+
 def read_game(path: Path, players: int = PLAYERS) -> pa.Table:
     """A parsed game's frames (schema.columns.game_schema).
 

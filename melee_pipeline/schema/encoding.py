@@ -2,22 +2,34 @@
 
 The layout of one frame's input vector, which every version shares:
 
-    for each player: continuous states · binary states · controls · embeddings of categories
-    then once:       what the frame shares (the stage)
+    for each player: continuous states · their changes (v3) · binary states · controls ·
+                     embeddings of categories
+    then once:       what the frame shares (the stage) · masks (v3)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 from melee_pipeline.errors import ConfigError
-from melee_pipeline.schema.field import Feature, Field, Kind, Predict, Role, Scope, Use, Vocabulary
-from melee_pipeline.schema.table import ENCODINGS, FIELDS
+from melee_pipeline.schema.field import (
+    Feature,
+    Field,
+    Kind,
+    Predict,
+    Role,
+    Scheme,
+    Scope,
+    Use,
+    Vocabulary,
+)
+from melee_pipeline.schema.table import DERIVED, ENCODINGS, FIELDS
 
 PLAYERS = 2
+EVERY_REPLAY = (0, 1, 0)  # the first Slippi version: every replay has what is as old
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,7 @@ class Encoding:
     """One version's slots, in the table's order."""
 
     version: str
+    scheme: Scheme
     slots: tuple[Slot, ...]
 
     def _player(self, kind: Kind, role: Role) -> tuple[Slot, ...]:
@@ -83,24 +96,38 @@ class Encoding:
         return tuple(s for s in self.slots if s.use.predict is how)
 
     @property
+    def masks(self) -> tuple[Field, ...]:
+        """Fields that some replays do not record, where the encoding tells the model."""
+        if not self.scheme.masks:
+            return ()
+        late = {s.field.name: s.field for s in self.slots if s.field.since > EVERY_REPLAY}
+        return tuple(late.values())
+
+    @property
     def per_player(self) -> int:
         """Numbers that one player adds to a frame's input."""
-        return sum(s.use.width for s in self.slots if s.field.scope is Scope.PLAYER)
+        changes = len(self.predicted(Predict.DELTA)) if self.scheme.changes else 0
+        return changes + sum(s.use.width for s in self.slots if s.field.scope is Scope.PLAYER)
 
     @property
     def per_frame(self) -> int:
         """Numbers in a frame's input."""
-        return PLAYERS * self.per_player + sum(s.use.width for s in self.shared)
+        once = sum(s.use.width for s in self.shared) + len(self.masks)
+        return PLAYERS * self.per_player + once
 
     @property
     def schema_hash(self) -> str:
         """Twelve hex digits that change when anything a checkpoint depends on changes."""
-        return hash_of([_slot_record(s) for s in self.slots])
+        slots = [_slot_record(s) for s in self.slots]
+        # v1 and v2 have nothing but slots, and hashes that old checkpoints know.
+        return hash_of(slots if self.scheme == Scheme() else [asdict(self.scheme), slots])
 
 
 def _slot_record(slot: Slot) -> dict[str, object]:
     vocabulary = slot.use.vocabulary
+    step = {"step": slot.use.step} if slot.use.step else {}
     return {
+        **step,
         "feature": slot.name,
         "path": slot.field.path,
         "scope": slot.field.scope,
@@ -126,9 +153,10 @@ def encoding(version: str) -> Encoding:
         raise ConfigError(f"encoding {version!r} is unknown; there are {', '.join(ENCODINGS)}")
     return Encoding(
         version,
+        ENCODINGS[version],
         tuple(
             Slot(field, feature, feature.uses[version])
-            for field in FIELDS
+            for field in FIELDS + DERIVED
             for feature in field.features
             if version in feature.uses
         ),

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 Version = tuple[int, int, int]
 FAR = 1e5  # of a number without limits of its own: still finite
@@ -50,7 +49,7 @@ class Predict(StrEnum):
 
 
 class Op(StrEnum):
-    """How a feature is read off its recorded column; works alike on NumPy and torch."""
+    """How a feature is read off its recorded column."""
 
     SAME = "same"
     POSITIVE = "> 0"
@@ -72,13 +71,34 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheme:
+    """What an encoding version feeds beside its features, and what predictions start from."""
+
+    conditioned: bool = False  # fed: the controllers that act next, not those that acted last
+    changes: bool = False  # fed: how what is predicted as a change has just changed, in `Use.step`s
+    masks: bool = False  # fed: which fields the replay records
+    ego: bool = False  # each player is foretold from its own side: itself first, then the other
+    persistent: bool = False  # predictions start from what was: the same class, flag and change
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
-    """How one encoding version uses a feature."""
+    """How one encoding version uses a feature.
+
+    A change is predicted in the unit of the input, or in `step`s: what the field typically
+    changes by in a frame, in the field's own unit, so that all changes are of one size.
+    """
 
     scale: float = 1.0
     vocabulary: Vocabulary | None = None
     width: int = 1  # numbers per value in the input: 1, or the embedding's width
     predict: Predict = Predict.NO
+    step: float = 0.0  # 0: changes are predicted in the unit of the input
+
+    @property
+    def unit(self) -> float:
+        """A predicted change of 1, in the field's unit."""
+        return self.step or 1 / self.scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +109,7 @@ class Feature:
     kind: Kind
     uses: Mapping[str, Use]
     op: Op = Op.SAME
-    bit: int = 0
-
-    def read(self, values: Any) -> Any:  # noqa: ANN401 - NumPy array or torch tensor, as given
-        """The feature's values from the recorded ones, elementwise, of the same shape."""
-        match self.op:
-            case Op.SAME:
-                return values
-            case Op.POSITIVE:
-                return values > 0
-            case Op.ZERO:
-                return values == 0
-            case Op.NONZERO:
-                return values != 0
-            case Op.BIT:
-                return (values >> self.bit) & 1
+    bit: int = 0  # of the recorded value
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +117,14 @@ class Pack:
     """How a shard stores a column: a NumPy dtype and, for fixed point, steps per unit.
 
     `per_unit` 0 stores the value itself; 80 stores round(80 × value), which is exact for sticks,
-    whose values the game makes by dividing by 80. `mask` keeps only some bits of an integer.
+    whose values the game makes by dividing by 80. `bits` keeps only these bits of an integer,
+    side by side. `other` is what an id that does not fit is stored as; no vocabulary holds it.
     """
 
     dtype: str  # f4, f2, i2, i1 or u1
     per_unit: int = 0
-    mask: int = 0
+    bits: tuple[int, ...] = ()
+    other: int | None = None
 
     @property
     def tolerance(self) -> tuple[float, float]:
@@ -131,7 +139,7 @@ class Field:
     """One recorded thing. `path` is its place in peppi's frame struct (Arrow), dotted:
 
     under `ports.<port>.leader` for a player's field, under the frame for a shared one, and
-    `game.<name>` for a constant of the whole game.
+    `game.<name>` for a constant of the whole game. Of a derived field it says from what.
     """
 
     name: str

@@ -7,12 +7,12 @@ shard holds every field that any encoding reads, so that one shard serves them a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 from melee_pipeline.schema.encoding import PLAYERS, hash_of
 from melee_pipeline.schema.field import Field, Pack, Scope
-from melee_pipeline.schema.table import FIELDS
+from melee_pipeline.schema.table import DERIVED, FIELDS
 
 _SIZES = {"f4": 4, "f2": 2, "i2": 2, "i1": 1, "u1": 1}
 
@@ -35,7 +35,7 @@ class Block:
 
 def packed_fields() -> tuple[Field, ...]:
     """Fields that lie in shards; a game's availability mask is in this order."""
-    return tuple(field for field in FIELDS if field.pack is not None)
+    return tuple(field for field in FIELDS + DERIVED if field.pack is not None)
 
 
 def pack_of(field: Field) -> Pack:
@@ -89,7 +89,7 @@ def rows_hash() -> str:
     """Twelve hex digits that change when the layout of a shard changes."""
     return hash_of(
         [
-            [b.name, [(f.name, f.path, pack_of(f).per_unit, pack_of(f).mask) for f in b.fields]]
-            for b in blocks()
+            [block.name, [(f.name, f.path, asdict(pack_of(f))) for f in block.fields]]
+            for block in blocks()
         ]
     )

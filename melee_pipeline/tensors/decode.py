@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from melee_pipeline.schema.encoding import Encoding, Slot
-from melee_pipeline.schema.field import Kind, Op
+from melee_pipeline.schema.field import Kind, Op, Predict
 from melee_pipeline.schema.rows import available_index, pack_of, place_of
 from melee_pipeline.tensors.records import Blocks
 
@@ -18,27 +19,36 @@ from melee_pipeline.tensors.records import Blocks
 class Decoded:
     """Frames in an encoding's units. What a replay does not record is 0 here, False in the mask.
 
-    P = 2 players; leading dimensions are the batch and time.
+    P = 2 players; leading dimensions are the batch and time. `change` is 0 on the first frame of a
+    window: what came before it is not known.
     """
 
     continuous: Tensor  # (B, T, P, C) float32, as Encoding.continuous
+    change: Tensor  # (B, T, P, D) float32, since the frame before, in Use.unit
     binary: Tensor  # (B, T, P, N) float32 0 or 1, as Encoding.binary
     control: Tensor  # (B, T, P, 13) float32, as Encoding.control
     category: dict[str, Tensor]  # name -> (B, T, P) int64, inside the vocabulary
     shared: dict[str, Tensor]  # name -> (B, T) int64, inside the vocabulary
     available: dict[str, Tensor]  # name -> (B,) bool
+    masks: Tensor  # (B, M) float32 0 or 1, as Encoding.masks
 
     def frames(self, start: int, stop: int | None = None) -> Decoded:
         """The frames start … stop−1 of each window."""
         part = slice(start, stop)
         return Decoded(
             self.continuous[:, part],
+            self.change[:, part],
             self.binary[:, part],
             self.control[:, part],
             {name: ids[:, part] for name, ids in self.category.items()},
             {name: ids[:, part] for name, ids in self.shared.items()},
             self.available,
+            self.masks,
         )
+
+    def as_window(self) -> Decoded:
+        """The same frames as a window of their own."""
+        return replace(self, change=functional.pad(self.change[:, 1:], (0, 0, 0, 0, 1, 0)))
 
 
 class _Scaled(nn.Module):
@@ -70,12 +80,20 @@ class _Bits(nn.Module):
     def __init__(self, field: str, slots: Sequence[Slot]) -> None:
         super().__init__()
         self.block, self.column = place_of(field)
-        bits = torch.tensor([s.feature.bit for s in slots])
+        stored = pack_of(slots[0].field).bits  # side by side, from bit 0 on
+        bits = torch.tensor([stored.index(s.feature.bit) for s in slots], dtype=torch.uint8)
         self.register_buffer("bits", bits, persistent=False)
 
     def forward(self, blocks: Blocks) -> Tensor:
         packed = blocks[self.block][..., self.column, None]
         return ((packed >> self.bits) & 1).float()
+
+
+_FLAGS: Mapping[Op, Callable[[Tensor], Tensor]] = {
+    Op.POSITIVE: lambda values: values > 0,
+    Op.ZERO: lambda values: values == 0,
+    Op.NONZERO: lambda values: values != 0,
+}
 
 
 class _Flag(nn.Module):
@@ -84,11 +102,10 @@ class _Flag(nn.Module):
     def __init__(self, slot: Slot) -> None:
         super().__init__()
         self.block, self.column = place_of(slot.field.name)
-        self.feature = slot.feature
+        self.read = _FLAGS[slot.feature.op]
 
     def forward(self, blocks: Blocks) -> Tensor:
-        flags: Tensor = self.feature.read(blocks[self.block][..., self.column, None])
-        return flags.float()
+        return self.read(blocks[self.block][..., self.column, None]).float()
 
 
 class _Numbers(nn.Module):
@@ -134,26 +151,59 @@ def _reader(kind: str, key: str, slots: Sequence[Slot]) -> nn.Module:
     return _Bits(key, slots) if kind == "bits" else _Flag(slots[0])
 
 
+class _Change(nn.Module):
+    """How what is predicted as a change has changed: (B, T, P, C) -> (B, T, P, D), in Use.unit."""
+
+    columns: Tensor
+    per_unit: Tensor
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        slots = encoding.predicted(Predict.DELTA)
+        units = torch.tensor([slot.use.scale * slot.use.unit for slot in slots])
+        self.register_buffer("columns", places(slots, encoding.continuous), persistent=False)
+        self.register_buffer("per_unit", units, persistent=False)
+
+    def forward(self, continuous: Tensor) -> Tensor:
+        changing = continuous.index_select(-1, self.columns) / self.per_unit
+        # What came before a window's first frame is not known.
+        return functional.pad(changing[:, 1:] - changing[:, :-1], (0, 0, 0, 0, 1, 0))
+
+
 class Decoder(nn.Module):
     """Packed blocks of windows to an encoding's numbers and ids."""
+
+    masks: Tensor
 
     def __init__(self, encoding: Encoding) -> None:
         super().__init__()
         self.encoding = encoding
         self.continuous = _Numbers(encoding.continuous)
+        self.change = _Change(encoding)
         self.binary = _Numbers(encoding.binary)
         self.control = _Numbers(encoding.control)
+        masks = [available_index(field.name) for field in encoding.masks]
+        self.register_buffer("masks", torch.tensor(masks, dtype=torch.int64), persistent=False)
 
     def forward(self, blocks: Blocks, available: Tensor) -> Decoded:
         """`blocks`: each (B, T, *row_shape) packed; `available`: (B, F) bool."""
+        continuous = self.continuous(blocks, available)
         return Decoded(
-            self.continuous(blocks, available),
+            continuous,
+            self.change(continuous),
             self.binary(blocks, available),
             self.control(blocks, available),
             {s.name: _ids(s, blocks, available) for s in self.encoding.category},
             {s.name: _ids(s, blocks, available) for s in self.encoding.shared},
             {s.name: available[:, available_index(s.field.name)] for s in self.encoding.slots},
+            available.index_select(-1, self.masks).float(),
         )
+
+
+def places(some: tuple[Slot, ...], among: tuple[Slot, ...]) -> Tensor:
+    """Where slots stand among others, (len(some),) int64."""
+    names = [slot.name for slot in among]
+    return torch.tensor([names.index(slot.name) for slot in some], dtype=torch.int64)
 
 
 def _ids(slot: Slot, blocks: Blocks, available: Tensor) -> Tensor:

@@ -46,8 +46,10 @@ def pack_values(field: Field, values: NDArray[Any]) -> NDArray[Any]:
     """Values in game units as the shard stores them. Raises ArtefactError when they do not fit."""
     pack = pack_of(field)
     dtype = np.dtype(pack.dtype)
-    if pack.mask:
-        return (values & pack.mask).astype(dtype)
+    if pack.bits:
+        return _gather_bits(values, pack.bits).astype(dtype)
+    if pack.other is not None:
+        values = np.where(values < pack.other, values, pack.other)
     stored = np.rint(values.astype(np.float64) * pack.per_unit) if pack.per_unit else values
     limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
     fits = (stored >= float(limits.min)) & (stored <= float(limits.max))  # also false for NaN
@@ -63,13 +65,35 @@ def pack_values(field: Field, values: NDArray[Any]) -> NDArray[Any]:
 def unpack_values(field: Field, stored: NDArray[Any]) -> NDArray[Any]:
     """The inverse of `pack_values`, within the pack's tolerance."""
     pack = pack_of(field)
+    if pack.bits:
+        return _scatter_bits(stored, pack.bits)
     if pack.per_unit:
         return stored.astype(np.float32) / np.float32(pack.per_unit)
     return stored.astype(np.float32) if np.dtype(pack.dtype).kind == "f" else stored
 
 
+def _gather_bits(values: NDArray[Any], bits: tuple[int, ...]) -> NDArray[np.int64]:
+    """These bits of integers, side by side from bit 0 on."""
+    wide = values.astype(np.int64)
+    return sum(((wide >> bit & 1) << i for i, bit in enumerate(bits)), np.zeros_like(wide))
+
+
+def _scatter_bits(stored: NDArray[Any], bits: tuple[int, ...]) -> NDArray[np.int64]:
+    """The inverse: the bits that were kept, where they were."""
+    wide = stored.astype(np.int64)
+    return sum(((wide >> i & 1) << bit for i, bit in enumerate(bits)), np.zeros_like(wide))
+
+
+def what_stays(field: Field, values: NDArray[Any]) -> NDArray[Any]:
+    """The part of recorded values that a shard is meant to keep."""
+    pack = pack_of(field)
+    if pack.bits:
+        return values & sum(1 << bit for bit in pack.bits)
+    return values if pack.other is None else np.minimum(values, pack.other)
+
+
 def pack_game(table: pa.Table) -> PackedGame:
-    """Pack a parsed game (schema.columns.game_schema).
+    """Pack a parsed game with its derived columns (derive.read_packable).
 
     Raises ArtefactError naming the field when a value does not fit, or when a field is recorded
     on some frames only: a mask says yes or no for a whole game.
@@ -133,8 +157,7 @@ def round_trip_errors(table: pa.Table, game: PackedGame) -> list[str]:
                     continue
                 stored = game.rows[block.name][..., k]
                 stored = stored[:, player] if field.scope is Scope.PLAYER else stored
-                true = table.column(name).to_numpy()
-                true = true & pack_of(field).mask if pack_of(field).mask else true
+                true = what_stays(field, table.column(name).to_numpy())
                 absolute, relative = pack_of(field).tolerance
                 error = np.abs(unpack_values(field, stored).astype(np.float64) - true)
                 worst = float((error - relative * np.abs(true)).max(initial=0.0))

@@ -32,6 +32,7 @@ from melee_pipeline.store import (
     atomic_folder,
     file_sha256,
 )
+from melee_pipeline.tensors.derive import read_packable
 from melee_pipeline.tensors.encode import PackedGame, pack_game, unpack_values
 from melee_pipeline.tensors.records import shard_layout
 from melee_pipeline.versions import ENCODER_VERSION
@@ -200,10 +201,8 @@ class _Tally:
 
     def pack(self, path: Path, packed: dict[str, PackedGame]) -> None:
         """Pack one game into `packed`, or note why it stays out."""
-        from melee_pipeline.replays.tables import read_game
-
         try:
-            game = pack_game(read_game(path))
+            game = pack_game(read_packable(path))
         except SchemaMismatchError:
             raise
         except ArtefactError as error:

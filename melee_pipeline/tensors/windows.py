@@ -1,8 +1,7 @@
 """Windows of consecutive frames, gathered a whole batch at a time.
 
-A sample is one target frame with the `context` frames before it, all of one game. Samples are
-numbered 0 … len−1 over all games; no list of them is ever held, so memory does not grow with the
-number of frames.
+A sample is one window, all of one game. Samples are numbered 0 … len−1 over all games; no list of
+them is ever held, so memory does not grow with the number of frames.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ ORDERED_AT_ONCE = 128  # batches whose places in the order are computed together
 class Batch:
     """A batch of windows, still packed."""
 
-    records: Tensor  # (B, T, width) uint8; frame T−1 is the target
+    records: Tensor  # (B, T, width) uint8; the last ones are to be predicted
     available: Tensor  # (B, F) bool: what the game's replay records, as rows.packed_fields()
+    new: Tensor  # (B,) how many frames at the window's end no other window predicts
     layout: RecordLayout
 
     def to(self, device: torch.device | str) -> Batch:
@@ -36,6 +36,7 @@ class Batch:
         return Batch(
             self.records.to(device, non_blocking=True),
             self.available.to(device, non_blocking=True),
+            self.new.to(device, non_blocking=True),
             self.layout,
         )
 
@@ -146,32 +147,52 @@ def runs_of(records: Tensor, length: int) -> NDArray[np.uint8]:
 
 
 class Windows:
-    """All windows of `context` + 1 frames in some games."""
+    """Windows of some games: `context` frames that are only read, then `count` to be predicted.
 
-    def __init__(self, games: OpenGames, context: int) -> None:
-        self.games, self.context = games, context
-        counts = (games.lengths - context).clamp(min=0)
-        self._ends = torch.cumsum(counts, 0)  # samples of the games up to and with each
-        self._counts = counts
+    Every frame from frame `first` of its game on is predicted in one window. A game's last window
+    is set back to end with the game; of its predicted frames the last ones alone are new.
+    """
+
+    def __init__(
+        self, games: OpenGames, context: int, count: int = 1, first: int | None = None
+    ) -> None:
+        """`first`: the context where it is None or less. Raises ArtefactError for no window."""
+        self.games, self.context, self.count = games, context, count
+        self.first = max(context, first or 0)
+        self.length = context + count
+        long_enough = (games.lengths >= self.length) & (games.lengths > self.first)
+        frames = torch.where(long_enough, games.lengths - self.first, 0)
+        self._counts = (frames + count - 1) // count
+        self._ends = torch.cumsum(self._counts, 0)  # samples of the games up to and with each
         self._total = int(self._ends[-1]) if len(self._ends) else 0
+        self.frames = int(frames.sum())  # predicted, each counted once
         if self._total == 0:
             raise ArtefactError(
-                f"none of the {len(games)} games has more than {context} frames: nothing to learn"
+                f"none of the {len(games)} games has the {max(self.length, self.first + 1)} frames "
+                "of a window: nothing to learn"
             )
 
     def __len__(self) -> int:
         return self._total
 
     def locate(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Game numbers and target frames of samples: (B,) int64 -> two of (B,) int64."""
+        """Game numbers and last frames of samples: (B,) int64 -> two of (B,) int64."""
+        game, last = self._place(samples)
+        return game, torch.minimum(last, self.games.lengths[game] - 1)
+
+    def _place(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """As `locate`, the last frame beyond the game's end where its last window is set back."""
         game = torch.searchsorted(self._ends, samples, right=True)
-        return game, samples - (self._ends[game] - self._counts[game]) + self.context
+        number = samples - (self._ends[game] - self._counts[game])
+        return game, self.first + (number + 1) * self.count - 1
 
     def batch(self, samples: Tensor) -> Batch:
         """The windows of samples (B,) int64 as one gather, where the games are."""
-        game, target = self.locate(samples.to(self.games.device))
-        records = self.games.gather(game, target - self.context, self.context + 1)
-        return Batch(records, self.games.available[game], self.games.layout)
+        game, wanted = self._place(samples.to(self.games.device))
+        last = torch.minimum(wanted, self.games.lengths[game] - 1)
+        records = self.games.gather(game, last + 1 - self.length, self.length)
+        new = self.count - (wanted - last)
+        return Batch(records, self.games.available[game], new, self.games.layout)
 
     def batches(self, size: int, seed: int | None, skip: int = 0) -> Iterator[Batch]:
         """One epoch in batches of `size`: in order, or in the random order of `seed`.

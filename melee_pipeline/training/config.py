@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes a folder's name
 MANY_GAMES = 2_000  # from here on the default batch is twice as large
+PRECISIONS = ("float32", "bfloat16")
 CONTINUOUS, BINARY = "continuous", "binary"  # parts of the loss beside one for each class
 
 
@@ -29,8 +30,13 @@ def loss_parts(version: str) -> tuple[str, ...]:
     return (CONTINUOUS, BINARY, *(slot.name for slot in classes))
 
 
-def _weights() -> dict[str, float]:
-    return {CONTINUOUS: 1.0, BINARY: 0.5, "action_state": 2.0, "jumps_left": 0.5}
+_WEIGHTS = {CONTINUOUS: 1.0, BINARY: 0.5, "action_state": 2.0, "jumps_left": 0.5}
+_SMALL = 0.1  # of every other class: they matter in a rollout, and must not drown the rest
+
+
+def loss_weights(version: str) -> dict[str, float]:
+    """The weights of an encoding's loss that recipes begin with."""
+    return {part: _WEIGHTS.get(part, _SMALL) for part in loss_parts(version)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +49,15 @@ class TrainConfig:
     batch_size: int | None = None  # windows a step; None: 256, and 512 from 2,000 games on
     lr: float = 1e-3  # of AdamW, annealed towards 0 along a half cosine, epoch by epoch
     weight_decay: float = 1e-5
-    loss_weights: dict[str, float] = field(default_factory=_weights)  # see loss_parts
+    loss_weights: dict[str, float] = field(default_factory=lambda: loss_weights("v1"))
     grad_clip: float | None = None  # largest norm of the gradient; None: as it comes
+    warmup: int = 0  # steps over which lr rises to its first value
+    ema: float | None = (
+        None  # weights are averaged, each step's counting 1 − ema; None: they are not
+    )
+    patience: int | None = None  # epochs without a better validation loss that end a run
+    precision: str = "float32"  # of the layers' products: float32 or bfloat16
+    compile: bool = False  # the model by torch.compile: the same numbers but for rounding
     max_games: int | None = None  # of both splits together; None: all
     seed: int = 0
 
@@ -53,6 +66,10 @@ class TrainConfig:
             raise ConfigError(
                 f"experiment is {self.experiment!r}; a name is letters, digits, dashes, underscores"
             )
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision is {self.precision!r}; it is {' or '.join(PRECISIONS)}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ConfigError(f"ema is {self.ema}; it lies between 0 and 1, such as 0.999")
         parts = loss_parts(self.model.encoding)
         if set(self.loss_weights) != set(parts):
             raise ConfigError(
@@ -100,6 +117,7 @@ _AT_LEAST = {
     "epochs": 1, "batch_size": 1, "max_games": 1, "context": 1, "hidden": 1,
     "width": 1, "layers": 1, "state": 1, "expand": 1, "conv": 1, "chunk": 1,
     "lr": 0, "weight_decay": 0, "grad_clip": 0, "loss_weights": 0, "seed": 0,
+    "warmup": 0, "patience": 1,
 }  # fmt: skip
 
 
@@ -155,6 +173,10 @@ def override(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
             run[knob] = _checked(knob, value, run_hints[knob])
         else:
             model[knob] = _checked(knob, value, model_hints[knob])
+    version = model.get("encoding", config.model.encoding)
+    if version != config.model.encoding:  # its loss has parts of its own
+        known_parts = loss_weights(version)
+        weights = known_parts | {k: v for k, v in weights.items() if k in known_parts}
     return replace(config, **run, model=replace(config.model, **model), loss_weights=weights)
 
 

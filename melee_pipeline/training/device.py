@@ -54,6 +54,11 @@ def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
         torch.mps.set_rng_state(state["mps"])
 
 
+def precise(precision: str, device: torch.device) -> torch.autocast:
+    """Layers inside this context multiply in `precision`; what they add to stays float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
 def fits(needed: int, free: int) -> bool:
     """Whether games of `needed` bytes may live in a memory that has `free` bytes left."""
     return needed <= (1 - SPARE) * free

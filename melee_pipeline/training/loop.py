@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import encoding, hash_of
 from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256
 from melee_pipeline.tensors.training_set import TrainingSet, load_training_set, open_games
-from melee_pipeline.tensors.windows import Windows
 from melee_pipeline.training.checkpoint import save_checkpoint
 from melee_pipeline.training.config import TrainConfig
 from melee_pipeline.training.device import pick_device, settle
+from melee_pipeline.training.interrupt import Interrupt, held_back
 from melee_pipeline.training.log import Mode, open_log, resolve_mode
 from melee_pipeline.training.pictures import draw_curves
 from melee_pipeline.training.run import (
@@ -62,7 +63,8 @@ def train(
     had_to_train = not folder.finished()
     if had_to_train:
         where, told = pick_device(device), resolve_mode(wandb)
-        _train(store, training_set, config, folder, where, told, progress)
+        with held_back() as interrupt:
+            _train(store, training_set, config, folder, where, told, progress, interrupt)
     stamp = store.put(_stamp(store, config, folder, inputs, version))
     return replace(stamp, fresh=had_to_train)
 
@@ -94,6 +96,16 @@ def _score(epoch: Epoch) -> float:
     return float(epoch["loss"] or 0.0) if validation is None else float(validation)
 
 
+def over(config: TrainConfig, epochs: Sequence[Epoch]) -> bool:
+    """Whether a run has had its epochs, or for too long none that was better."""
+    if len(epochs) >= config.epochs:
+        return True
+    if config.patience is None or not epochs:
+        return False
+    scores = [_score(epoch) for epoch in epochs]
+    return len(scores) - 1 - scores.index(min(scores)) >= config.patience
+
+
 def _train(
     store: Store,
     training_set: TrainingSet,
@@ -102,31 +114,28 @@ def _train(
     device: torch.device,
     wandb: Mode,
     progress: Progress,
+    interrupt: Interrupt,
 ) -> None:
     games = Games.of(training_set, config)
     if games.train.is_empty():
         raise TrainingError("the training set has no game to learn from; add a source of games")
-    context = config.model.context
-    windows = Windows(settle(open_games(store, games.train), device), context)
+    learned = settle(open_games(store, games.train), device)
     # One game alone trains and has nobody to validate it.
-    validating = not games.validation.is_empty()
-    validation = (
-        Windows(settle(open_games(store, games.validation), device), context)
-        if validating
-        else None
-    )
+    alone = games.validation.is_empty()
+    held = None if alone else settle(open_games(store, games.validation), device)
     folder.path.mkdir(parents=True, exist_ok=True)
     write_lineage(folder, training_set, games)
     sitting = {"machine": machine(str(device)), "git_commit": git_commit()}
     trainer = Trainer(
         config,
         folder,
-        windows,
-        validation,
+        learned,
+        held,
         device,
         training_set.version,
         config.batch(len(games)),
         sitting,
+        interrupt,
     )
     made = {"data_fingerprint": games.fingerprint, "training_set": training_set.version}
     facts = {**sitting, "sittings": trainer.sittings, "trainer": TRAINER_VERSION}
@@ -136,11 +145,11 @@ def _train(
 
     def save(path: Path) -> None:
         header = {**made, "epoch": len(trainer.epochs)}
-        save_checkpoint(path, trainer.model.state_dict(), config, header)
+        save_checkpoint(path, trainer.best_model.state_dict(), config, header)
 
     with open_log(wandb, folder.path, config.experiment, config.to_dict()) as log:
         record(finished=False)
-        while len(trainer.epochs) < config.epochs:
+        while not over(config, trainer.epochs):
             epoch = trainer.one_epoch(progress)
             if all(_score(epoch) < _score(before) for before in trainer.epochs[:-1]):
                 save(folder.best)

@@ -1,4 +1,7 @@
-"""Losses: MSE on scaled changes, BCE on flags, cross-entropy on each predicted category.
+"""Losses: of changes, BCE on flags, cross-entropy on each predicted category.
+
+Changes in the unit of the input are squared (MSE, v1 and v2). Changes in steps are squared up to
+one step and count linearly beyond (Huber): a respawn must not outweigh a thousand frames.
 
 A game that does not record a field adds nothing to that field's loss: means run over what is
 recorded, and where nothing is, the loss is 0.
@@ -13,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from melee_pipeline.models.base import PredictedSlots
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import PredictedSlots, Prediction
 from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.schema.field import Predict
 from melee_pipeline.tensors.decode import Decoded
@@ -25,22 +27,30 @@ from melee_pipeline.training.config import loss_parts
 class Targets:
     """The truth that a prediction of a window's last S frames is held against."""
 
-    delta: Tensor  # (B, S, P, D) scaled
+    delta: Tensor  # (B, S, P, D) in Use.unit
     value: Tensor  # (B, S, P, N) 0 or 1
     classes: dict[str, Tensor]  # name -> (B, S, P) ids
     previous: dict[str, Tensor]  # name -> (B, S, P) ids one frame earlier
     recorded: dict[str, Tensor]  # slot name -> (B,) bool
+    counted: Tensor | None  # (B, S) bool, the frames that count; None: all
 
 
-def targets_of(slots: PredictedSlots, frames: Decoded, steps: int) -> Targets:
-    """The truth for the last `steps` frames of windows (B, T, …)."""
+def targets_of(
+    slots: PredictedSlots, frames: Decoded, steps: int, new: Tensor | None = None
+) -> Targets:
+    """The truth for the last `steps` frames of windows (B, T, …).
+
+    `new`: (B,) how many of them count, from the end; None: all.
+    """
     truth, before = frames.frames(-steps), frames.frames(-steps - 1, -1)
+    from_end = torch.arange(steps, 0, -1, device=truth.change.device)
     return Targets(
-        (truth.continuous - before.continuous).index_select(-1, slots.delta),
+        truth.change,
         truth.binary.index_select(-1, slots.value),
         {name: truth.category[name] for name in slots.classes},
         {name: before.category[name] for name in slots.classes},
         frames.available,
+        None if new is None else from_end <= new[:, None],
     )
 
 
@@ -53,6 +63,8 @@ class Objective(nn.Module):
         """`weights`: one for each of training.config.loss_parts."""
         super().__init__()
         self.parts = loss_parts(encoding.version)
+        in_steps = any(slot.use.step for slot in encoding.predicted(Predict.DELTA))
+        self.change_loss = functional.smooth_l1_loss if in_steps else functional.mse_loss
         self.delta_names = [slot.name for slot in encoding.predicted(Predict.DELTA)]
         self.value_names = [slot.name for slot in encoding.predicted(Predict.VALUE)]
         ordered = torch.tensor([weights[part] for part in self.parts])
@@ -62,7 +74,7 @@ class Objective(nn.Module):
         """Sums and counts of each part over what is recorded, both (parts,) float32."""
         pairs = [
             masked_sum(
-                functional.mse_loss(prediction.delta, targets.delta, reduction="none"),
+                self.change_loss(prediction.delta, targets.delta, reduction="none"),
                 recorded(targets, self.delta_names),
             ),
             masked_sum(
@@ -87,8 +99,9 @@ class Objective(nn.Module):
 
 
 def recorded(targets: Targets, names: list[str]) -> Tensor:
-    """Which games record these slots: (B, 1, 1, len(names)) float32."""
-    return torch.stack([targets.recorded[name] for name in names], -1)[:, None, None, :].float()
+    """What of these slots is recorded and counts: (B, S or 1, 1, len(names)) float32."""
+    mask = torch.stack([targets.recorded[name] for name in names], -1)[:, None, None, :]
+    return (mask if targets.counted is None else mask & targets.counted[..., None, None]).float()
 
 
 def masked_sum(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from melee_pipeline.errors import TrainingError
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.schema.field import Predict
 from melee_pipeline.training.losses import Objective, Targets, masked_sum, recorded
@@ -35,7 +35,7 @@ class Measures(nn.Module):
         self.names = [slot.name for slot in deltas]
         self.position = [self.names.index(name) for name in POSITION]
         self.damage = [self.names.index(DAMAGE)]
-        units = torch.tensor([1 / slot.use.scale for slot in deltas])
+        units = torch.tensor([slot.use.unit for slot in deltas])
         self.register_buffer("units", units, persistent=False)
 
     @torch.no_grad()
@@ -102,19 +102,26 @@ class Tally:
         self.sums += numbers[:, 0].sum(0)
         self.counts += numbers[:, 1].sum(0)
 
+    @property
+    def note(self) -> str:
+        """The loss so far, for a progress bar; empty until numbers were fetched."""
+        return f"loss {self._loss():.3f}" if self.steps else ""
+
+    def _loss(self) -> float:
+        parts = len(self.objective.parts)
+        weights = self.objective.weights.cpu().double()
+        return float((weights * self.sums[:parts] / self.counts[:parts].clamp(min=1)).sum())
+
     def means(self) -> dict[str, float | None]:
         """`loss` (the weighted total), its parts and the measures; None where nothing counted."""
         self._fetch()
-        parts = len(self.objective.parts)
-        weights = self.objective.weights.cpu().double()
-        loss = (weights * self.sums[:parts] / self.counts[:parts].clamp(min=1)).sum()
         means = {
             name: (total / count if count else None)
             for name, total, count in zip(
                 self.names, self.sums.tolist(), self.counts.tolist(), strict=True
             )
         }
-        return {"loss": loss.item(), **means}
+        return {"loss": self._loss(), **means}
 
     def state(self) -> dict[str, Any]:
         """What a tally that goes on later needs: the numbers so far."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from melee_pipeline.models.config import MLPConfig
-from melee_pipeline.training.config import TrainConfig
+from melee_pipeline.models.config import Mamba2Config, MLPConfig
+from melee_pipeline.training.config import TrainConfig, loss_weights
 
 
 def mlp_v1() -> TrainConfig:
@@ -18,6 +19,42 @@ def mlp_v2() -> TrainConfig:
     return TrainConfig(experiment="mlp_v2", model=MLPConfig(encoding="v2"))
 
 
+def mlp_v3() -> TrainConfig:
+    """Everything that is recorded, and the controllers of the frame to be predicted."""
+    return TrainConfig(
+        experiment="mlp_v3",
+        model=MLPConfig(encoding="v3", context=5, hidden=(512, 256), dropout=0.0),
+        loss_weights=loss_weights("v3"),
+        grad_clip=1.0,
+        warmup=500,
+    )
+
+
+def mamba2_v3() -> TrainConfig:
+    """As mlp_v3, with a memory instead of a stack of frames: small enough for two cores."""
+    return TrainConfig(
+        experiment="mamba2_v3",
+        model=Mamba2Config(encoding="v3", width=128, layers=2, state=32),
+        batch_size=32,
+        loss_weights=loss_weights("v3"),
+        grad_clip=1.0,
+        warmup=500,
+    )
+
+
+def mamba2_v3_base() -> TrainConfig:
+    """mamba2_v3 for a GPU: wider, deeper, and with a memory of two seconds."""
+    small = mamba2_v3()
+    return replace(
+        small,
+        experiment="mamba2_v3_base",
+        model=Mamba2Config(encoding="v3", context=120, width=512, layers=8, state=128),
+        batch_size=64,
+        lr=5e-4,
+        precision="bfloat16",
+    )
+
+
 def demo() -> TrainConfig:
     """A narrow v2 that learns something within minutes on two cores."""
     return TrainConfig(
@@ -26,5 +63,5 @@ def demo() -> TrainConfig:
 
 
 RECIPES: Mapping[str, Callable[[], TrainConfig]] = {
-    recipe.__name__: recipe for recipe in (mlp_v1, mlp_v2, demo)
+    recipe.__name__: recipe for recipe in (mlp_v1, mlp_v2, mlp_v3, mamba2_v3, mamba2_v3_base, demo)
 }

@@ -46,8 +46,10 @@ def game(built_store: Store) -> tuple[OpenGames, dict[str, np.ndarray]]:
 
 
 def positions(columns: dict[str, np.ndarray]) -> np.ndarray:
-    """(frames, players, 2)"""
-    return np.stack([np.stack([columns[f"p{p}_{a}"] for a in "xy"], -1) for p in range(2)], 1)
+    """(frames, players, 2), in the shard's steps of 1/32"""
+    players = [np.stack([columns[f"p{p}_{a}"] for a in "xy"], -1) for p in range(2)]
+    rounded: np.ndarray = np.rint(32 * np.stack(players, 1)) / 32
+    return rounded
 
 
 def test_baselines_measure_as_numpy_does(

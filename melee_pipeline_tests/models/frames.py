@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.schema.encoding import PLAYERS, Encoding
-from melee_pipeline.tensors.decode import Decoded
+from melee_pipeline.tensors.decode import Decoded, Decoder
 
 
 def random_frames(
@@ -28,19 +28,26 @@ def random_frames(
     def flags(count: int) -> Tensor:
         return (numbers(count) > 0).float()
 
+    continuous = numbers(len(encoding.continuous))
     return Decoded(
-        numbers(len(encoding.continuous)),
+        continuous,
+        Decoder(encoding).change(continuous),
         flags(len(encoding.binary)),
         numbers(len(encoding.control)),
         {s.name: ids(s.vocabulary.size, PLAYERS) for s in encoding.category},
         {s.name: ids(s.vocabulary.size) for s in encoding.shared},
         {s.name: torch.rand(batch, generator=generator) < recorded for s in encoding.slots},
+        (torch.rand(batch, len(encoding.masks), generator=generator) < recorded).float(),
     )
 
 
 def changed_states(frames: Decoded, at: int) -> Iterator[tuple[str, Decoded]]:
-    """The frames with one part of the state of frame `at` changed, part by part."""
-    for name in ("continuous", "binary"):
+    """The frames with one part of the state of frame `at` changed, part by part.
+
+    Of the changes, only where a model is fed them.
+    """
+    fed = ("change",) if frames.masks.shape[1] else ()
+    for name in ("continuous", "binary", *fed):
         part = getattr(frames, name).clone()
         part[:, at] = 1 - part[:, at]
         yield name, replace(frames, **{name: part})
@@ -53,7 +60,7 @@ def changed_states(frames: Decoded, at: int) -> Iterator[tuple[str, Decoded]]:
 def moved(ids: Tensor, at: int) -> Tensor:
     """Other ids of the vocabulary on frame `at`."""
     changed = ids.clone()
-    changed[:, at] = (changed[:, at] + 1) % 8
+    changed[:, at] = (changed[:, at] + 1) % 4
     return changed
 
 

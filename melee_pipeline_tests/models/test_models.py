@@ -13,9 +13,11 @@ from torch import Tensor
 from melee_pipeline.errors import ConfigError
 from melee_pipeline.models.base import WorldModel, advance, append
 from melee_pipeline.models.config import MODEL_CONFIGS, MLPConfig, ModelConfig
-from melee_pipeline.models.fields import FrameInput, Prediction
+from melee_pipeline.models.fields import FrameInput
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.models.world import build_model, describe
 from melee_pipeline.schema.encoding import encoding
+from melee_pipeline.schema.field import Predict
 from melee_pipeline.tensors.decode import Decoded
 from melee_pipeline.training.recipes import RECIPES
 from melee_pipeline_tests.models.frames import changed_states, outputs, random_frames
@@ -111,23 +113,28 @@ def test_a_checkpoint_holds_the_parameters_and_nothing_else(model: WorldModel) -
     assert set(model.state_dict()) == {name for name, _ in model.named_parameters()}
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 def test_input_vectors_have_the_stated_layout(version: str) -> None:
-    """For each player continuous, binary, control, embeddings; then what the frame shares."""
+    """For each player continuous, changes, binary, control, embeddings; then what is shared."""
     scheme = encoding(version)
-    embed, frames = FrameInput(scheme), random_frames(scheme, 2, 3)
+    embed, frames = FrameInput(scheme), random_frames(scheme, 2, 4, recorded=0.5)
     found = embed(frames)
     assert found.shape == (2, 3, scheme.per_frame)
+    told = version == "v3"
     for b, t in ((0, 0), (1, 2)):
         wanted: list[float] = []
         for p in range(2):
-            for part in (frames.continuous, frames.binary, frames.control):
-                wanted += part[b, t, p].tolist()
+            wanted += frames.continuous[b, t, p].tolist()
+            wanted += frames.change[b, t, p].clamp(-16, 16).tolist() if told else []
+            wanted += frames.binary[b, t, p].tolist()
+            # The controllers that act next, or those that acted last.
+            wanted += frames.control[b, t + told, p].tolist()
             for slot in scheme.category:
                 row = int(frames.category[slot.name][b, t, p])
                 wanted += embed.category[slot.name].weight[row].tolist()  # type: ignore[index]
         for slot in scheme.shared:
             wanted += embed.shared[slot.name].weight[int(frames.shared[slot.name][b, t])].tolist()  # type: ignore[index]
+        wanted += frames.masks[b].tolist()
         assert found[b, t].tolist() == wanted
 
 
@@ -172,7 +179,11 @@ def test_the_next_frame_is_the_last_one_predicted(model: WorldModel) -> None:
     found = advance(model.slots, last, prediction, last.control)
     names = [slot.name for slot in model.encoding.continuous]
     moved = (found.continuous - last.continuous)[..., names.index("x")]
-    torch.testing.assert_close(moved, prediction.delta[:, -1:, :, 1])
+    slot = model.encoding.continuous[names.index("x")]
+    place = [s.name for s in model.encoding.predicted(Predict.DELTA)].index("x")
+    told = prediction.delta[:, -1:, :, place]
+    torch.testing.assert_close(moved, told * slot.use.unit * slot.use.scale)
+    assert torch.equal(found.change[..., place], told)
     assert torch.equal(found.binary, (prediction.value[:, -1:] > 0).float())
     likeliest = prediction.classes["action_state"][:, -1:].argmax(-1)
     assert torch.equal(found.category["action_state"], likeliest)
@@ -182,7 +193,7 @@ def test_append_puts_a_frame_at_the_end(model: WorldModel) -> None:
     frames, frame = windows(model), random_frames(model.encoding, 3, 1, seed=1)
     longer = append(frames, frame)
     for part, wanted in ((longer.frames(0, -1), frames), (longer.frames(-1), frame)):
-        for name in ("continuous", "binary", "control"):
+        for name in ("continuous", "change", "binary", "control"):
             assert torch.equal(getattr(part, name), getattr(wanted, name)), name
         for group in ("category", "shared"):
             assert getattr(part, group).keys() == getattr(wanted, group).keys()
@@ -190,12 +201,12 @@ def test_append_puts_a_frame_at_the_end(model: WorldModel) -> None:
                 assert torch.equal(getattr(part, group)[name], ids), name
     assert longer.available is frames.available
     assert {f.name for f in fields(Decoded)} == {
-        "continuous", "binary", "control", "category", "shared", "available",
+        "continuous", "change", "binary", "control", "category", "shared", "available", "masks",
     }, "append must carry a new part too"  # fmt: skip
 
 
 def test_what_cannot_be_built_is_named() -> None:
-    with pytest.raises(ConfigError, match="encoding 'v9' is unknown; there are v1, v2"):
+    with pytest.raises(ConfigError, match="encoding 'v9' is unknown; there are v1, v2, v3"):
         build_model(MLPConfig(encoding="v9"))
     with pytest.raises(ConfigError, match="no model is built from a ModelConfig"):
         build_model(ModelConfig(encoding="v1"))

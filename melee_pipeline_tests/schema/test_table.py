@@ -13,29 +13,32 @@ from melee_pipeline.schema.docs import page
 from melee_pipeline.schema.encoding import encoding, hash_of
 from melee_pipeline.schema.field import Kind, Predict, Scope
 from melee_pipeline.schema.rows import blocks, bytes_per_frame, packed_fields, place_of
-from melee_pipeline.schema.table import ENCODINGS, FIELDS
+from melee_pipeline.schema.table import DERIVED, ENCODINGS, FIELDS
 
 
-@pytest.mark.parametrize(("version", "player", "frame"), [("v1", 56, 112), ("v2", 72, 148)])
+@pytest.mark.parametrize(
+    ("version", "player", "frame"), [("v1", 56, 112), ("v2", 72, 148), ("v3", 144, 313)]
+)
 def test_dimensions(version: str, player: int, frame: int) -> None:
     assert encoding(version).per_player == player
     assert encoding(version).per_frame == frame
 
 
 def test_names_are_unique() -> None:
-    names = [name for field in FIELDS for name in column_names(field)]
-    assert len(names) == len(set(names)) == len(game_schema())
-    features = [feature.name for field in FIELDS for feature in field.features]
+    names = [name for field in FIELDS + DERIVED for name in column_names(field)]
+    made = sum(len(column_names(field)) for field in DERIVED)
+    assert len(names) == len(set(names)) == len(game_schema()) + made
+    features = [feature.name for field in FIELDS + DERIVED for feature in field.features]
     assert len(features) == len(set(features))
 
 
 def test_every_declared_feature_is_used_by_an_encoding() -> None:
     used = {slot.name for version in ENCODINGS for slot in encoding(version).slots}
-    assert used == {feature.name for field in FIELDS for feature in field.features}
+    assert used == {feature.name for field in FIELDS + DERIVED for feature in field.features}
 
 
 def test_every_use_names_a_known_encoding_and_fits_its_kind() -> None:
-    for field in FIELDS:
+    for field in FIELDS + DERIVED:
         for feature in field.features:
             assert set(feature.uses) <= set(ENCODINGS), feature.name
             for use in feature.uses.values():
@@ -73,7 +76,7 @@ def test_schema_hashes_tell_versions_apart_and_ignore_key_order() -> None:
 
 
 def test_unknown_version_is_named() -> None:
-    with pytest.raises(ConfigError, match="'v9' is unknown; there are v1, v2"):
+    with pytest.raises(ConfigError, match="'v9' is unknown; there are v1, v2, v3"):
         encoding("v9")
 
 

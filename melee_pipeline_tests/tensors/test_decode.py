@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 # name: (scale, largest error of the shard in game units, as absolute and relative)
-_POSITION, _HALF = (0, 0), (1e-7, 2.0**-11)
+_POSITION, _HALF = (1 / 64, 0), (1e-7, 2.0**-11)
 CONTINUOUS = {
     "v1": {
         "percent": (0.01, (1 / 64, 0)),
@@ -43,7 +43,7 @@ CONTINUOUS["v2"] = {
     "speed_attack_x": (0.05, _HALF),
     "speed_attack_y": (0.05, _HALF),
     "state_age": (0.01, _HALF),
-    "hitlag": (0.1, _HALF),
+    "hitlag": (0.1, (0, 0)),
     "stocks": (0.25, (0, 0)),
 }
 STICKS = ("main_stick_x", "main_stick_y", "c_stick_x", "c_stick_y", "shoulder")

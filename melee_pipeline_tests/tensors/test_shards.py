@@ -19,6 +19,7 @@ from melee_pipeline.replays.tables import read_game
 from melee_pipeline.schema.rows import blocks, packed_fields, rows_hash
 from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Store, file_sha256, write_json
 from melee_pipeline.tensors import shards
+from melee_pipeline.tensors.derive import read_packable
 from melee_pipeline.tensors.encode import round_trip_errors
 from melee_pipeline.tensors.shards import build_shards, open_shard
 from melee_pipeline.tensors.training_set import build_training_set
@@ -55,7 +56,7 @@ def test_a_shard_gives_every_game_back(built_store: Store) -> None:
     )
     frames = 0
     for md5, found in shard.games():
-        table = read_game(built_store.games("alpha") / f"{md5}.parquet")
+        table = read_packable(built_store.games("alpha") / f"{md5}.parquet")
         assert {len(block) for block in found.rows.values()} == {table.num_rows}
         assert round_trip_errors(table, found) == []
         frames += table.num_rows

@@ -170,7 +170,7 @@ def test_an_epoch_that_was_cut_off_goes_on_where_it_was(
 
 
 def test_games_without_enough_frames_are_named_in_the_error() -> None:
-    with pytest.raises(ArtefactError, match="none of the 3 games has more than 60 frames"):
+    with pytest.raises(ArtefactError, match="none of the 3 games has the 61 frames of a window"):
         Windows(open_layout(LONG), 60)
 
 

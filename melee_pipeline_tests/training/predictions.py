@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from melee_pipeline.models.base import PredictedSlots
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import PredictedSlots, Prediction
 from melee_pipeline.schema.encoding import Encoding
 from melee_pipeline.schema.field import Predict
 from melee_pipeline.tensors.decode import Decoded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from melee_pipeline.errors import ConfigError, SchemaMismatchError, TrainingError
 from melee_pipeline.lineage import read_lineage, sources_of
 from melee_pipeline.models.config import MLPConfig
-from melee_pipeline.progress import Progress
+from melee_pipeline.progress import Advance, Progress
 from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256, read_json
 from melee_pipeline.tensors.records import RecordLayout
 from melee_pipeline.tensors.training_set import load_training_set
@@ -119,8 +119,8 @@ class Cutting:
         self.left = windows
 
     @contextmanager
-    def task(self, label: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-        def advance(count: int) -> None:
+    def task(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
+        def advance(count: int, note: str = "") -> None:
             self.left -= count if "epoch" in label else 0
             if self.left < 0:
                 raise CutOffError

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.training.losses import Objective, Targets, masked_sum
 from melee_pipeline_tests.training.predictions import STEPS, random_pair

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from melee_pipeline.errors import TrainingError
-from melee_pipeline.models.fields import Prediction
+from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.training.losses import Objective, Targets
 from melee_pipeline.training.metrics import MEASURES, Measures, Tally
