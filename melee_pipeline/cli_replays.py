@@ -60,12 +60,22 @@ def sources_add(
 def sources_remove(
     name: Annotated[str, typer.Argument(help="A source's name.")], data: DataOption = DATA
 ) -> None:
-    """Take a source out of sources.yaml and of the next training set; its files stay."""
+    """Take a source out of sources.yaml and of the next training set; its files stay.
+
+    One of the package's own sources stays in the list: only its games leave the training set.
+    """
     from melee_pipeline.sources.catalog import remove_source
+    from melee_pipeline.store import SHARDS
 
     store = Store(data)
-    remove_source(store, name)
-    say(f"{name} is out. Next: melee-pipeline run, which joins what is left")
+    folders = remove_source(store, name)
+    say(f"{name} is out.")
+    if folders:
+        say("Its files stay. Nothing else needs them, and deleting them frees the disk:")
+        for folder in folders:
+            say(f"  {folder}")
+    if store.names(SHARDS):
+        say("Next: melee-pipeline run, which joins the training set from what is left")
 
 
 def parse(

@@ -17,6 +17,7 @@ from melee_pipeline.errors import ArtefactError
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import hash_of
 from melee_pipeline.schema.rows import rows_hash
+from melee_pipeline.sources.catalog import REMOVED
 from melee_pipeline.store import (
     ARCHIVE,
     GAMES,
@@ -175,10 +176,11 @@ def set_version(games: pl.DataFrame, rows: str) -> str:
 
 def not_joined(store: Store) -> dict[str, str]:
     """Sources that have been begun but are not in the set as they are now: name -> why."""
-    begun = sorted({name for stage in (ARCHIVE, REPLAYS, GAMES) for name in store.names(stage)})
+    begun = {name for stage in (ARCHIVE, REPLAYS, GAMES) for name in store.names(stage)}
+    removed = set(store.names(REMOVED)) - set(store.names(SHARDS))
     joined = store.stamp(TRAINING_SET, NAME)
     found = {}
-    for name in begun:
+    for name in sorted(begun - removed):
         parsed, packed = store.stamp(GAMES, name), store.stamp(SHARDS, name)
         if packed is None:
             found[name] = "not parsed yet" if parsed is None else "parsed, but not encoded yet"
