@@ -70,10 +70,11 @@ def run_chain(
 ) -> ChainResult:
     """Bring these sources, the training set and an experiment up to date.
 
-    Unknown sources, devices and modes are refused before anything is done. Without an experiment
-    the chain ends with the training set.
+    Unknown sources, filters, devices and modes are refused before anything is done. Without an
+    experiment the chain ends with the training set.
     """
     from melee_pipeline.evaluation.report import evaluate
+    from melee_pipeline.replays.source import source_filters
     from melee_pipeline.sources.catalog import find_source
     from melee_pipeline.tensors.training_set import build_training_set
     from melee_pipeline.training.device import pick_device
@@ -81,6 +82,8 @@ def run_chain(
     from melee_pipeline.training.loop import train
 
     found = [find_source(store, name) for name in sources]
+    for name in sources:
+        source_filters(store, name)
     pick_device(device)
     resolve_mode(wandb)
     result = ChainResult()

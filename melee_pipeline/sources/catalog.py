@@ -33,6 +33,7 @@ class Source(BaseModel):
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # when it is announced
     bytes: int | None = Field(default=None, gt=0)  # of the archive, when it is announced
     keep_replays: bool = True  # false: extracted only while they are parsed, for little disk
+    filters: dict[str, Any] = Field(default_factory=dict)  # replays.filters.filters_of reads them
     replays: int | None = None  # roughly how many it holds
     note: str = ""
 
