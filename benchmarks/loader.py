@@ -7,8 +7,8 @@ The training sets are those of benchmarks.many_games: all figures are of a warm 
 
 Each size is measured in a process of its own. Training is the real `Trainer` on a recipe, an MLP at
 batch 512; after every 20 of its steps the bare model takes 20 on one ready, decoded batch, so that
-both see the same machine. Ratios are medians over such pairs, by the clock and by processor time (which
-other programs on the machine disturb less).
+both see the same machine. Ratios are medians over such pairs, by the clock and by processor time
+(which other programs on the machine disturb less).
 """
 
 from __future__ import annotations
