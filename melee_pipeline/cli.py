@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from melee_pipeline.cli_lineage import JsonOption, checkpoints, lineage
 from melee_pipeline.cli_replays import (
     DATA,
     DataOption,
@@ -18,6 +19,7 @@ from melee_pipeline.cli_replays import (
     sources_app,
 )
 from melee_pipeline.errors import ConfigError, MeleePipelineError
+from melee_pipeline.hints import runnable, say
 from melee_pipeline.progress import RichProgress
 from melee_pipeline.store import Store
 
@@ -27,8 +29,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Slippi replays to trained world models.\n\n"
-    "Start with **sources list**, then **run --source NAME**: it downloads, extracts, parses, "
-    "encodes, trains and evaluates, and does nothing that is already done. "
+    "Start with **sources list**, then **run --source NAME**: it downloads, extracts, parses "
+    "and encodes that source and joins the training set; with **--experiment NAME** it trains "
+    "and evaluates, too. What is already done is not done again. "
     "The same steps are Dagster assets: **make dev** opens them in the browser.",
 )
 app.add_typer(sources_app, name="sources")
@@ -38,7 +41,14 @@ WandbOption = Annotated[
     str,
     typer.Option(help="Weights & Biases: auto (online if there is a key), off, offline, online."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A knob of the experiment, as name=value; repeat for several. The run then counts as "
+        "an experiment of its own, with a name that ends in a hash of the settings.",
+    ),
+]
 INTERRUPTED = 130  # exit code
 
 
@@ -48,27 +58,31 @@ def run(
         list[str] | None, typer.Option(help="A source's name; repeat for several.")
     ] = None,
     experiment: Annotated[
-        str | None, typer.Option(help="A recipe to train and evaluate, such as mlp_v1.")
+        str | None, typer.Option(help="What to train and evaluate, such as mlp_v1.")
     ] = None,
+    set_: SetOption = None,
     data: DataOption = DATA,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     wandb: WandbOption = "auto",
 ) -> None:
-    """Run the chain for these sources: download, extract, parse, encode, join, train, evaluate.
+    """Run the chain for these sources: download, extract, parse, encode, join.
 
-    What is already done is not done again. Without --source the training set is joined from the
-    sources that are encoded; without --experiment nothing is trained.
+    With --experiment, train and evaluate, too. What is already done is not done again. Without
+    --source the training set is joined from the sources that are encoded.
     """
     from melee_pipeline import tables
-    from melee_pipeline.pipeline import run_chain
+    from melee_pipeline.pipeline import experiment_config, run_chain
     from melee_pipeline.tensors.training_set import not_joined
 
     store = Store(data)
+    if set_ and experiment is None:
+        raise ConfigError("--set changes a knob of an experiment: name it with --experiment")
+    config = experiment_config(store, experiment, _knobs(set_)) if experiment else None
     result = run_chain(
         store,
         source or [],
-        experiment,
+        config,
         RichProgress(),
         workers=workers,
         device=device,
@@ -76,9 +90,9 @@ def run(
     )
     tables.print_stamps(result.stamps)
     for name, why in not_joined(store).items():
-        typer.echo(f"{name} is not in the training set: {why}. melee-pipeline run --source {name}")
+        say(f"{name} is not in the training set: {why}. Next: melee-pipeline run --source {name}")
     if not result.anything_new:
-        typer.echo("Nothing to do: everything was up to date.")
+        say("Nothing to do: everything was up to date.")
 
 
 app.command()(parse)
@@ -87,34 +101,39 @@ app.command()(export)
 
 @app.command()
 def train(
-    experiment: Annotated[str, typer.Argument(help="A recipe's name, such as mlp_v1.")],
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A knob, as name=value; repeat for several.")
+    experiment: Annotated[
+        str | None, typer.Argument(help="What to train, such as mlp_v1; without it all are listed.")
     ] = None,
+    set_: SetOption = None,
     data: DataOption = DATA,
     device: DeviceOption = "auto",
     wandb: WandbOption = "auto",
 ) -> None:
-    """Train a recipe on the training set; goes on where a cut-off run stopped."""
+    """Train a recipe, or an experiment of your own, on the training set as it is.
+
+    A run that was cut off goes on where it was saved. Without a name the experiments are listed:
+    the package's recipes, and those in experiments.yaml in the data root.
+    """
     from melee_pipeline import tables
-    from melee_pipeline.training.config import override
-    from melee_pipeline.training.experiments import find_experiment
+    from melee_pipeline.pipeline import experiment_config
+    from melee_pipeline.training.experiments import load_experiments
     from melee_pipeline.training.loop import train as train_model
 
-    config = override(find_experiment(Store(data), experiment), _knobs(set_ or []))
-    if set_ and config.experiment == experiment:
-        # A variant must not take the recipe's place in the lists.
-        config = override(config, {"experiment": f"{experiment}-{config.hash[:6]}"})
     store = Store(data)
+    if experiment is None:
+        tables.print_experiments(load_experiments(store))
+        say(f"Your own go into {store.user_experiments}. Next: melee-pipeline train NAME")
+        return
+    config = experiment_config(store, experiment, _knobs(set_))
     stamp = train_model(store, config, device=device, wandb=wandb, progress=RichProgress())
     tables.print_epochs(store, stamp)
-    typer.echo(f"Checkpoint: {store.root / stamp.facts['run'] / 'best.pt'}")
+    say(f"Checkpoint: {store.root / stamp.facts['run'] / 'best.pt'}")
     if not stamp.fresh:
-        typer.echo("Nothing to do: this very run was trained before.")
+        say("Nothing to do: this very run was trained before.")
 
 
-def _knobs(settings: list[str]) -> dict[str, str]:
-    pairs = [setting.partition("=") for setting in settings]
+def _knobs(settings: list[str] | None) -> dict[str, str]:
+    pairs = [setting.partition("=") for setting in settings or []]
     if bad := [name for name, equals, _ in pairs if not equals]:
         raise ConfigError(f"--set {bad[0]}: write it as name=value, such as --set lr=3e-4")
     return {name: value for name, _, value in pairs}
@@ -133,32 +152,20 @@ def evaluate(
     stamp = evaluate_model(Store(data), checkpoint, device=device, progress=RichProgress())
     tables.print_evaluation(stamp)
     if not stamp.fresh:
-        typer.echo("Nothing to do: this very checkpoint was measured before.")
+        say("Nothing to do: this very checkpoint was measured before.")
 
 
-@app.command()
-def lineage(
-    checkpoint: Annotated[Path, typer.Argument(help="best.pt, or the folder of its run.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Walk back from a checkpoint to its games, archives and URLs."""
-    from melee_pipeline import tables
-    from melee_pipeline.lineage import read_lineage
-
-    found = read_lineage(checkpoint)
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-    else:
-        tables.print_lineage(found)
+app.command()(checkpoints)
+app.command()(lineage)
 
 
 @app.command()
 def describe(
-    experiment: Annotated[str, typer.Argument(help="A recipe's name, such as mlp_v1.")],
+    experiment: Annotated[str, typer.Argument(help="An experiment's name, such as mlp_v1.")],
     data: DataOption = DATA,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a recipe's model sees and predicts, and its size."""
+    """Show what an experiment's model sees and predicts, and its size."""
     from melee_pipeline import tables
     from melee_pipeline.models.world import describe as describe_model
     from melee_pipeline.training.experiments import find_experiment
@@ -175,7 +182,7 @@ def main() -> None:
     try:
         app()
     except (MeleePipelineError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {runnable(str(error))}", err=True)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # all that typer says when somebody presses Ctrl-C

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from melee_pipeline.errors import MeleePipelineError
+from melee_pipeline.hints import say
 from melee_pipeline.progress import RichProgress
 from melee_pipeline.store import Store
 
@@ -16,7 +17,10 @@ sources_app = typer.Typer(no_args_is_help=True, help="Where replays come from.")
 DataOption = Annotated[
     Path,
     typer.Option(
-        "--data", envvar="MELEE_DATA", help="The data root: the folder for everything made."
+        "--data",
+        envvar="MELEE_DATA",
+        file_okay=False,
+        help="The data root: the folder for everything made.",
     ),
 ]
 WorkersOption = Annotated[
@@ -48,25 +52,40 @@ def sources_add(
 
     store = Store(data)
     added = add_source(store, name, location)
-    typer.echo(f"{added.name} ({added.kind}) is in {store.user_catalog}")
-    typer.echo(f"Next: melee-pipeline run --source {added.name}")
+    say(f"{added.name} ({added.kind}) is in {store.user_catalog}")
+    say(f"Next: melee-pipeline run --source {added.name}")
 
 
 @sources_app.command("remove")
 def sources_remove(
     name: Annotated[str, typer.Argument(help="A source's name.")], data: DataOption = DATA
 ) -> None:
-    """Take a source out of sources.yaml and of the next training set; its files stay."""
+    """Take a source out of sources.yaml and of the next training set; its files stay.
+
+    One of the package's own sources stays in the list: only its games leave the training set.
+    """
     from melee_pipeline.sources.catalog import remove_source
+    from melee_pipeline.store import SHARDS
 
     store = Store(data)
-    remove_source(store, name)
-    typer.echo(f"{name} is out. Next: melee-pipeline run, which joins what is left")
+    folders = remove_source(store, name)
+    say(f"{name} is out.")
+    if folders:
+        say("Its files stay. Nothing else needs them, and deleting them frees the disk:")
+        for folder in folders:
+            say(f"  {folder}")
+    if store.names(SHARDS):
+        say("Next: melee-pipeline run, which joins the training set from what is left")
 
 
 def parse(
     paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
-    out: Annotated[Path, typer.Option(help="Folder for <md5>.parquet and index.parquet.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for <md5>.parquet and index.parquet. What earlier runs put there stays."
+        ),
+    ],
     workers: WorkersOption = None,
     cpus: Annotated[bool, typer.Option("--cpus", help="Keep games against CPUs.")] = False,
     doubles: Annotated[bool, typer.Option("--doubles", help="Keep team games.")] = False,
@@ -81,10 +100,14 @@ def parse(
     min_version: Annotated[str, typer.Option(help="The oldest Slippi version.")] = "0.1.0",
     max_version: Annotated[str | None, typer.Option(help="The newest Slippi version.")] = None,
 ) -> None:
-    """Parse replays to one Parquet per game and an index of every file met; nothing else needed."""
+    """Parse replays to one Parquet per game and an index of every file met; nothing else needed.
+
+    Games are added to those that the folder holds: each game once, also over several runs. Files
+    that were parsed before, with the same filters, are not parsed again.
+    """
     from melee_pipeline import tables
     from melee_pipeline.replays.collect import parse_paths
-    from melee_pipeline.replays.filters import LEGAL_STAGES, Filters, version_of
+    from melee_pipeline.replays.filters import LEGAL_STAGES, Filters, Reason, version_of
 
     filters = Filters(
         cpus=cpus,
@@ -98,22 +121,33 @@ def parse(
         max_version=version_of(max_version) if max_version else None,
     )
     parsed = parse_paths(paths, out, RichProgress(), filters=filters, workers=workers)
-    tables.print_verdicts(parsed.rows)
-    typer.echo(f"{len(parsed.kept)} games in {out}, index in {out / 'index.parquet'}")
-    if not parsed.kept:
-        raise MeleePipelineError("no game was kept: the table above and index.parquet say why")
+    tables.print_verdicts(row.reason or row.verdict for row in parsed.met)
+    say(f"{len(parsed.kept)} games in {out}, index in {out / 'index.parquet'}")
+    if not parsed.parsed_now:
+        say("Nothing to do: all of these files were parsed before.")
+    if all(row.reason not in (None, Reason.DUPLICATE) for row in parsed.met):
+        raise MeleePipelineError(
+            "no game of these files was kept: the table above says why, and index.parquet of which"
+        )
 
 
 def export(
     paths: Annotated[list[Path], typer.Argument(help="Replays, folders or archives.")],
-    out: Annotated[Path, typer.Option(help="Folder for games/<md5> and meta.json.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for games/<md5>, meta.json and left_out.json. Earlier games stay."
+        ),
+    ],
 ) -> None:
     """Export replays to the layout that slippi-ai trains from."""
+    from melee_pipeline import tables
     from melee_pipeline.replays.collect import export_paths
 
     exported = export_paths(paths, out, RichProgress())
-    for name, reason in exported.refused.items():
-        typer.echo(f"left out {name}: {reason}", err=True)
-    typer.echo(f"{len(exported.games)} games in {out / 'games'}, list in {out / 'meta.json'}")
-    if not exported.games:
-        raise MeleePipelineError("no game was exported: the lines above say why")
+    tables.print_verdicts(why.reason if why else "exported" for _, why in exported.files)
+    say(f"{len(exported.games)} games in {out / 'games'}, list in {out / 'meta.json'}")
+    if exported.refused:
+        say(f"Which files were left out, and why: {out / 'left_out.json'}")
+    if all(why for _, why in exported.files):
+        raise MeleePipelineError("no game of these files was exported: the table above says why")

@@ -39,8 +39,11 @@ def collect(training_set: Stamp, games: Mapping[str, Sequence[str]]) -> dict[str
     return {"training_set": training_set.record(), "games": by_source}
 
 
-def read_lineage(checkpoint: Path) -> dict[str, Any]:
-    """The lineage beside a checkpoint (the file, or the folder of its run)."""
+def run_folder(checkpoint: Path) -> Path:
+    """The folder of a checkpoint's run; `checkpoint` is its file, or that folder.
+
+    Raises ArtefactError when there is no lineage in it.
+    """
     if not checkpoint.exists():
         raise ArtefactError(f"{checkpoint} does not exist")
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
@@ -49,19 +52,31 @@ def read_lineage(checkpoint: Path) -> dict[str, Any]:
             f"{checkpoint} has no {FILE_NAME} beside it; a checkpoint lies in "
             "<data root>/runs/<experiment>/<version>/"
         )
-    lineage: dict[str, Any] = read_json(folder / FILE_NAME)
+    return folder
+
+
+def read_lineage(checkpoint: Path) -> dict[str, Any]:
+    """The lineage beside a checkpoint (the file, or the folder of its run)."""
+    lineage: dict[str, Any] = read_json(run_folder(checkpoint) / FILE_NAME)
     return lineage
+
+
+def steps_of(lineage: Mapping[str, Any]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The records of all steps of every source in the training set: source -> stage -> record."""
+    return {
+        shards["name"]: {record["stage"]: record for record in _ancestors(shards)}
+        for shards in lineage["training_set"]["upstream"]
+    }
 
 
 def sources_of(lineage: Mapping[str, Any]) -> list[SourceLineage]:
     """The walk from the training set to its archives, one row for each source."""
     found = []
-    for shards in lineage["training_set"]["upstream"]:
-        chain = {record["stage"]: record for record in _ancestors(shards)}
+    for source, chain in steps_of(lineage).items():
         facts = chain[ARCHIVE]["facts"]
         found.append(
             SourceLineage(
-                source=shards["name"],
+                source=source,
                 location=str(facts.get("url") or facts.get("path")),
                 sha256=chain[ARCHIVE]["version"],
                 bytes=int(facts.get("bytes", 0)),
@@ -69,7 +84,7 @@ def sources_of(lineage: Mapping[str, Any]) -> list[SourceLineage]:
                 replays=chain[REPLAYS]["version"],
                 parsed=chain[GAMES]["version"],
                 shards=chain[SHARDS]["version"],
-                md5s=tuple(lineage["games"].get(shards["name"], ())),
+                md5s=tuple(lineage["games"].get(source, ())),
             )
         )
     return found

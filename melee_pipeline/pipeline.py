@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from melee_pipeline.store import Stamp, Store
 
 if TYPE_CHECKING:
     from melee_pipeline.sources.catalog import Source
+    from melee_pipeline.training.config import TrainConfig
 
 
 @dataclass(slots=True)
@@ -42,10 +43,25 @@ def source_steps(
     ]
 
 
+def experiment_config(store: Store, name: str, knobs: Mapping[str, str]) -> TrainConfig:
+    """The settings of an experiment, with some knobs changed.
+
+    A variant has a name of its own, so that it does not take the experiment's place in the
+    lists. Raises ConfigError naming what is unknown.
+    """
+    from melee_pipeline.training.config import override
+    from melee_pipeline.training.experiments import find_experiment
+
+    config = override(find_experiment(store, name), knobs)
+    if knobs and config.experiment == name:
+        return override(config, {"experiment": f"{name}-{config.hash[:6]}"})
+    return config
+
+
 def run_chain(
     store: Store,
     sources: Sequence[str],
-    experiment: str | None,
+    config: TrainConfig | None,
     progress: Progress,
     *,
     workers: int | None = None,
@@ -54,19 +70,20 @@ def run_chain(
 ) -> ChainResult:
     """Bring these sources, the training set and an experiment up to date.
 
-    Unknown names, devices and modes are refused before anything is done. Without an experiment
-    the chain ends with the training set.
+    Unknown sources, filters, devices and modes are refused before anything is done. Without an
+    experiment the chain ends with the training set.
     """
     from melee_pipeline.evaluation.report import evaluate
+    from melee_pipeline.replays.source import source_filters
     from melee_pipeline.sources.catalog import find_source
     from melee_pipeline.tensors.training_set import build_training_set
     from melee_pipeline.training.device import pick_device
-    from melee_pipeline.training.experiments import find_experiment
     from melee_pipeline.training.log import resolve_mode
     from melee_pipeline.training.loop import train
 
     found = [find_source(store, name) for name in sources]
-    config = find_experiment(store, experiment) if experiment else None
+    for name in sources:
+        source_filters(store, name)
     pick_device(device)
     resolve_mode(wandb)
     result = ChainResult()

@@ -24,8 +24,8 @@ from melee_pipeline.store import (
 )
 
 if TYPE_CHECKING:
-    from melee_pipeline.replays.index import IndexRow
     from melee_pipeline.sources.catalog import Source
+    from melee_pipeline.training.config import TrainConfig
 
 _TELLING = {  # the numbers of each step's report that fit a line
     ARCHIVE: ("bytes",),
@@ -46,7 +46,7 @@ _SHORT = {  # what people compare, under names that let a table fit 80 columns
 }
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
     Console().print(table)
 
 
@@ -71,24 +71,72 @@ def simple(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]])
     return table
 
 
+def print_wide(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], long: Sequence[str]
+) -> None:
+    """A table where it fits. Where it does not, nothing is cut: the columns that are `long` go
+    below their row, each on a line of its own, so that a URL or a hash can be copied."""
+    console = Console()
+    lines = [list(row) for row in rows]
+    table = simple(title, columns, lines)
+    anywhere = console.options.update(max_width=1_000_000)
+    if console.measure(table, options=anywhere).maximum <= console.width:
+        console.print(table)
+        return
+    short = [i for i, name in enumerate(columns) if name not in long]
+    cells = [[cell(value) for value in line] for line in [columns, *lines]]
+    widths = {i: max(len(line[i]) for line in cells) for i in short}
+    told = [title]
+    for number, line in enumerate(cells):
+        told.append("  ".join(line[i].ljust(widths[i]) for i in short).rstrip())
+        if number:
+            wide = [i for i in range(len(columns)) if i not in short]
+            told += [f"    {columns[i]}: {line[i]}" for i in wide if line[i] != "–"]
+    print("\n".join(told))
+
+
 def _print_rows(
     title: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, object]]
 ) -> None:
-    _print(simple(title, list(columns.values()), [[row.get(c) for c in columns] for row in rows]))
+    print_table(
+        simple(title, list(columns.values()), [[row.get(c) for c in columns] for row in rows])
+    )
 
 
 def print_stamps(stamps: Sequence[Stamp]) -> None:
     """One line for each step: what it made, or that it was up to date."""
     rows = []
     for stamp in stamps:
+        # How many were read just now is told of a step that was done just now.
+        telling = [n for n in _TELLING[stamp.stage] if stamp.fresh or n != "parsed_now"]
         numbers = [
             f"{name.replace('_', ' ')} {cell(stamp.report[name])}"
-            for name in _TELLING[stamp.stage]
+            for name in telling
             if name in stamp.report
         ]
+        numbers += _left_out(stamp)
         done = "done" if stamp.fresh else "up to date"
         rows.append((stamp.stage, stamp.name, done, ", ".join(numbers), stamp.version[:12]))
-    _print(simple("Steps", ("step", "of", "", "what", "version"), rows))
+    print_table(simple("Steps", ("step", "of", "", "what", "version"), rows))
+
+
+def _left_out(stamp: Stamp) -> list[str]:
+    """Games of the training set's sources that are in it once already."""
+    doubles = stamp.report.get("duplicates_left_out", {})
+    if not doubles:
+        return []
+    by_source = ", ".join(f"{name} {count:,}" for name, count in sorted(doubles.items()))
+    return [f"duplicates left out {sum(doubles.values()):,} (of {by_source})"]
+
+
+def print_experiments(experiments: Mapping[str, TrainConfig]) -> None:
+    """Every experiment that can be trained."""
+    rows = [
+        (name, c.model.kind, c.model.encoding, c.model.context, c.epochs, c.lr)
+        for name, c in experiments.items()
+    ]
+    columns = ("experiment", "model", "encoding", "context", "epochs", "lr")
+    print_table(simple("Experiments", columns, rows))
 
 
 def print_sources(store: Store, catalog: Mapping[str, Source]) -> None:
@@ -99,13 +147,12 @@ def print_sources(store: Store, catalog: Mapping[str, Source]) -> None:
         fetched = "fetched" if store.stamp(ARCHIVE, name) else "–"
         state = f"{parsed.report['games']:,} games" if parsed else fetched
         rows.append((name, source.kind, cell(source.replays), state, source.location))
-    _print(simple("Sources", ("name", "kind", "replays", "state", "where"), rows))
+    print_wide("Sources", ("name", "kind", "replays", "state", "where"), rows, ["where"])
 
 
-def print_verdicts(rows: Sequence[IndexRow]) -> None:
+def print_verdicts(verdicts: Iterable[str]) -> None:
     """How many files were kept, and why the others were not."""
-    counts = Counter(row.reason or row.verdict for row in rows)
-    _print(simple("Files", ("verdict", "files"), counts.most_common()))
+    print_table(simple("Files", ("verdict", "files"), Counter(verdicts).most_common()))
 
 
 def print_epochs(store: Store, stamp: Stamp) -> None:
@@ -124,29 +171,29 @@ def print_evaluation(stamp: Stamp) -> None:
     columns = {"model": "model", **_SHORT, "rollout_error": "rollout"}
     title = f"{stamp.name} on {report['games']} {report['split']} game(s)"
     _print_rows(title, columns, report["table"])
+    heads = {name: f"{loss:.4g}" for name, loss in report["losses"].items() if loss is not None}
+    print_table(simple("Validation loss by head", tuple(heads), [tuple(heads.values())]))
     if lost := report["lost_to_baselines"]:
         Console().print(f"Not better than every baseline in: {', '.join(lost)}")
 
 
 def print_lineage(lineage: Mapping[str, Any]) -> None:
     """The walk back, one line for each source."""
-    training_set = lineage["training_set"]
-    sources = [source for source in sources_of(lineage) if source.md5s]
-    _print(
-        simple(
-            f"Training set {training_set['version']}, "
-            f"data_fingerprint {lineage['data_fingerprint']}",
-            ("source", "games", "from", "sha256", "bytes", "fetched"),
-            [
-                (s.source, len(s.md5s), s.location, s.sha256[:16], s.bytes, s.fetched_at)
-                for s in sources
-            ],
-        )
+    print(f"Training set {lineage['training_set']['version']}")
+    print_wide(
+        f"data_fingerprint {lineage['data_fingerprint']}",
+        ("source", "games", "from", "sha256", "bytes", "fetched"),
+        [
+            (s.source, len(s.md5s), s.location, s.sha256, s.bytes, s.fetched_at)
+            for s in sources_of(lineage)
+            if s.md5s
+        ],
+        ["from", "sha256"],
     )
 
 
 def print_description(name: str, facts: Mapping[str, Any]) -> None:
     """What a model sees and predicts, and its layers."""
     layers = [(one["name"], str(one["shape"]), one["parameters"]) for one in facts["layers"]]
-    _print(simple(name, ("", ""), [(k, v) for k, v in facts.items() if k != "layers"]))
-    _print(simple("Parameters", ("layer", "shape", "parameters"), layers))
+    print_table(simple(name, ("", ""), [(k, v) for k, v in facts.items() if k != "layers"]))
+    print_table(simple("Parameters", ("layer", "shape", "parameters"), layers))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from melee_pipeline.errors import ReplayError
+from melee_pipeline.errors import ConfigError, ReplayError
 from melee_pipeline.progress import Progress
 from melee_pipeline.replays.export import Exported, export_files
 from melee_pipeline.replays.filters import Filters
@@ -25,12 +25,13 @@ def parse_paths(
     filters: Filters | None = None,
     workers: int | None = None,
 ) -> Parsed:
-    """Parse files, folders and archives to `out`. Archives are unpacked to a temporary folder.
+    """Parse files, folders and archives into `out`, beside the games that it holds already.
 
+    Archives are unpacked to a temporary folder.
     Raises ReplayError when a path does not exist or holds no replay.
     """
     with _gathered(paths, out, progress) as files:
-        return parse_files(files, out, progress, filters=filters, workers=workers)
+        return parse_files(files, out, progress, filters=filters, workers=workers, keep_others=True)
 
 
 def export_paths(
@@ -46,15 +47,22 @@ def _gathered(paths: Sequence[Path], out: Path, progress: Progress) -> Iterator[
     """The replays at these paths. Archives are unpacked beside what is made, for as long."""
     if missing := [path for path in paths if not path.exists()]:
         raise ReplayError(f"{missing[0]} does not exist")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; name a folder, which may be a new one")
+    new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        files: list[ReplayFile] = []
-        for path in paths:
-            found = _replays_at(path, out, progress, stack)
-            if not found:
-                raise ReplayError(f"{path} holds no .slp file")
-            files += found
-        yield files
+    try:
+        with ExitStack() as stack:
+            files: list[ReplayFile] = []
+            for path in paths:
+                found = _replays_at(path, out, progress, stack)
+                if not found:
+                    raise ReplayError(f"{path} holds no .slp file")
+                files += found
+            yield files
+    finally:
+        if new and not any(out.iterdir()):
+            out.rmdir()
 
 
 def _replays_at(path: Path, out: Path, progress: Progress, stack: ExitStack) -> list[ReplayFile]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,41 @@ class Filters:
                 f"max_version {_dotted(self.max_version)} is below "
                 f"min_version {_dotted(self.min_version)}"
             )
+
+
+def filters_of(entry: Mapping[str, Any], where: str) -> Filters:
+    """Filters from plain values, as a source's entry in a catalogue holds them under `filters`.
+
+    Versions are text, stages a list of external ids (an empty one allows all). Raises
+    ConfigError that says `where` the wrong value stands.
+    """
+    known = [field.name for field in fields(Filters)]
+    if unknown := [name for name in entry if name not in known]:
+        raise ConfigError(
+            f"{where}: filter {unknown[0]!r} is unknown; there are {', '.join(known)}"
+        )
+    try:
+        return Filters(**{name: _value(name, value) for name, value in entry.items()})
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - straight from YAML
+    if name in ("min_version", "max_version") and isinstance(value, str):
+        return version_of(value)
+    if name == "stages" and isinstance(value, list) and all(type(v) is int for v in value):
+        return frozenset(value)
+    if name == "min_frames" and type(value) is int:
+        return value
+    if isinstance(getattr(Filters(), name), bool) and isinstance(value, bool):
+        return value
+    expected = {
+        "min_version": "a version in quotes, such as '3.7.0'",
+        "max_version": "a version in quotes, such as '3.16.0'",
+        "stages": "a list of stages' external ids, such as [2, 31]",
+        "min_frames": "a whole number",
+    }
+    raise ConfigError(f"filter {name} is {value!r}; expected {expected.get(name, 'true or false')}")
 
 
 def version_of(text: str) -> Version:

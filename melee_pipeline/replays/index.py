@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ class IndexRow:
     truncated: bool = False  # the file was cut short: these are its complete frames
     winner: str | None = None  # port, when the recording tells
     content: str | None = None  # equal for two recordings of the same game
-    table_hash: str | None = None  # SHA-256 of the Parquet file
+    table_hash: str | None = None  # SHA-256 of the Parquet file; kept games alone have one
 
 
 _ROW = tuple(field.name for field in fields(IndexRow))
@@ -81,25 +81,43 @@ def index_schema() -> pa.Schema:
     return pa.schema([(f.name, special.get(f.name, text)) for f in fields(IndexRow)])
 
 
-def mark_duplicates(rows: Sequence[IndexRow]) -> list[IndexRow]:
-    """Rows by name, with all but one of each game refused as duplicates.
+def copies_that_stay(rows: Iterable[IndexRow]) -> dict[str, IndexRow]:
+    """Of each game the one row that stays, by the game's content.
 
     Of equal contents the longest stays (another may have been cut short), of equally long ones
     the smallest MD5, of equal MD5s the first name: the choice hangs on the files alone, not on
     the order in which they were met.
     """
     stays: dict[str, IndexRow] = {}
-    for row in sorted(rows, key=lambda r: (-(r.frames or 0), r.truncated, r.md5, r.name)):
-        if row.verdict == KEPT:
-            stays.setdefault(row.content or row.md5, row)
+    kept = (row for row in rows if row.verdict == KEPT)
+    for row in sorted(kept, key=lambda r: (-(r.frames or 0), r.truncated, r.md5, r.name)):
+        stays.setdefault(row.content or row.md5, row)
+    return stays
+
+
+def mark_duplicates(rows: Sequence[IndexRow]) -> list[IndexRow]:
+    """Rows by name, with all but one of each game refused as duplicates, which have no table."""
+    stays = copies_that_stay(rows)
     marked = []
     for row in sorted(rows, key=lambda r: r.name):
         first = stays.get(row.content or row.md5)
         if row.verdict == KEPT and first is not None and row is not first:
-            detail = f"the game of {first.name}"
-            row = replace(row, verdict=REFUSED, reason=Reason.DUPLICATE.value, detail=detail)  # noqa: PLW2901
+            row = replace(row, verdict=REFUSED, reason=Reason.DUPLICATE.value, table_hash=None)  # noqa: PLW2901
+            row = replace(row, detail=f"the game of {first.name}")  # noqa: PLW2901
         marked.append(row)
     return marked
+
+
+def before_marking(row: IndexRow) -> IndexRow:
+    """A duplicate as a game that may stay, without its table; any other row as it is."""
+    if row.reason != Reason.DUPLICATE:
+        return row
+    return replace(row, verdict=KEPT, reason=None, detail=None)
+
+
+def by_md5(rows: Iterable[IndexRow]) -> dict[str, IndexRow]:
+    """A row for each MD5: of equal files the one that was kept, which has the table."""
+    return {row.md5: row for row in sorted(rows, key=lambda row: row.verdict == KEPT)}
 
 
 def write_index(path: Path, rows: Sequence[IndexRow]) -> None:

@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
-import pyarrow as pa
-
-from melee_pipeline.errors import ReplayError
-from melee_pipeline.parallel import WorkerLostError, default_workers, executor, map_ordered
+from melee_pipeline.parallel import default_workers, executor, map_ordered
 from melee_pipeline.progress import Progress
-from melee_pipeline.replays.filters import Filters, Reason, Refusal, judge, judge_start
-from melee_pipeline.replays.frames import Replay
+from melee_pipeline.replays.filters import Filters, Reason
 from melee_pipeline.replays.index import (
     KEPT,
-    REFUSED,
-    IndexPlayer,
     IndexRow,
+    before_marking,
+    by_md5,
+    copies_that_stay,
     mark_duplicates,
     read_index,
     write_index,
 )
-from melee_pipeline.replays.read import read_frames
-from melee_pipeline.replays.stream import Buffer, Start, load, read_header, read_start
-from melee_pipeline.replays.tables import made_before, settle, sweep, write_game
-from melee_pipeline.replays.walk import CutShortError
-from melee_pipeline.schema.columns import columns_hash
+from melee_pipeline.replays.tables import settle, sweep
+from melee_pipeline.replays.verdict import Job, crashed, parse_one, parser_of
 from melee_pipeline.sources.unpack import ReplayFile
-from melee_pipeline.store import file_md5
-from melee_pipeline.versions import PARSER_VERSION
 
 FILE_SECONDS = 300.0  # for one file; the longest replays take two
-# What tells two games apart, and the frames that are compared: few, because a copy of a game may
-# be cut short, and enough, because they hold eight seconds of two people's play.
-_CONTENT = ("x", "y", "action_state", "percent", "main_stick_x", "main_stick_y", "buttons")
-CONTENT_FRAMES = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What parsing made: the index, and how many files were read for it just now."""
+    """What parsing made: the index, its rows of the files met now, how many of them were read."""
 
     rows: list[IndexRow]
+    met: list[IndexRow]
     parsed_now: int
 
     @property
@@ -59,20 +46,6 @@ class Parsed:
         return dict(Counter(str(row.reason) for row in self.rows if row.reason).most_common())
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    file: ReplayFile
-    out: Path
-    filters: Filters
-    parser: str
-    index_time: int  # when the index of the last run was written, in ns; 0: there is none
-
-
-def parser_of(filters: Filters) -> str:
-    """Names everything that decides what a given replay becomes."""
-    return f"{PARSER_VERSION}-{columns_hash()}-{filters.fingerprint()}"
-
-
 def parse_files(
     files: Sequence[ReplayFile],
     out: Path,
@@ -81,15 +54,25 @@ def parse_files(
     filters: Filters | None = None,
     workers: int | None = None,
     label: str = "parse",
+    keep_others: bool = False,
 ) -> Parsed:
     """Parse replays to `out/<md5>.parquet` (see tables.py) and `out/index.parquet`.
 
     Every file gets a row in the index, whatever it is and does to the process that reads it.
     Tables that are already there and were made by the same parser with the same filters are not
-    made again. `workers` are processes; 0 reads in this one, without shelter from a crash.
+    made again. `keep_others` leaves what the index holds of other files as it is; without it
+    the folder holds these files' games and no others. `workers` are processes; 0 reads in this
+    one, without shelter from a crash.
     """
     return parse_chunks(
-        [files], len(files), out, progress, filters=filters, workers=workers, label=label
+        [files],
+        len(files),
+        out,
+        progress,
+        filters=filters,
+        workers=workers,
+        label=label,
+        keep_others=keep_others,
     )
 
 
@@ -102,6 +85,7 @@ def parse_chunks(
     filters: Filters | None = None,
     workers: int | None = None,
     label: str = "parse",
+    keep_others: bool = False,
 ) -> Parsed:
     """As parse_files, of about `total` replays that need not lie on the disk all at once.
 
@@ -112,142 +96,76 @@ def parse_chunks(
     out.mkdir(parents=True, exist_ok=True)
     index = out / "index.parquet"
     index_time = index.stat().st_mtime_ns if index.exists() else 0
-    before = _before(index, index_time)
-    listed = {md5 for md5, row in before.items() if row.table_hash}
-    rows: list[IndexRow] = []
-    read: set[str] = set()  # MD5s: of two copies met at once, both may be read
-    fresh: list[str] = []
+    former = read_index(index)
     count = min(default_workers() if workers is None else workers, total)
     with executor(count, FILE_SECONDS) as pool, progress.task(label, total, "files") as advance:
+        reader = _Reader(pool, 4 * max(count, 1), by_md5(former), advance)
         for chunk in chunks:
-            jobs = [_Job(file, out, filters, parser, index_time) for file in chunk]
-            ahead = 4 * max(count, 1)
-            results = map_ordered(pool, _parse_one, jobs, ahead, lost=_crashed)
-            for job, (row, parsed) in zip(jobs, results, strict=True):
-                rows.append(row or replace(before[parsed], name=job.file.name))
-                if not parsed:
-                    read.add(rows[-1].md5)
-                    fresh += [rows[-1].md5] if rows[-1].table_hash else []
-                advance(1)
-    marked = mark_duplicates(rows)
-    settle(out, fresh)
+            reader.take([Job(file, out, filters, parser, index_time) for file in chunk])
+    others = _others(former, reader.rows) if keep_others else []
+    marked = mark_duplicates([*reader.rows, *others])
+    kept = {row.md5 for row in marked if row.verdict == KEPT}
+    settle(out, reader.read & kept)
     write_index(index, marked)
-    # Only what the last index lists as ours, and the next one does not.
-    sweep(out, listed - {row.md5 for row in marked if row.table_hash})
-    return Parsed(marked, len(read))
+    # Only what was written now, or an index lists: also duplicates, which a killed run may leave.
+    ours = {row.md5 for row in former if row.table_hash or row.reason == Reason.DUPLICATE}
+    sweep(out, (ours | reader.read) - kept)
+    these = {_key(row) for row in reader.rows}
+    return Parsed(marked, [row for row in marked if _key(row) in these], len(reader.read))
 
 
-@lru_cache(maxsize=1)
-def _before(index: Path, index_time: int) -> Mapping[str, IndexRow]:
-    """What the last run made of each MD5, by whatever parser.
+def _key(row: IndexRow) -> tuple[str, str]:
+    """What tells two rows apart: one file may lie in several places."""
+    return row.md5, row.name
 
-    Each worker reads it for itself, once: sent along with every file it would outweigh the files.
+
+def _others(former: Sequence[IndexRow], rows: Sequence[IndexRow]) -> list[IndexRow]:
+    """What the last index holds of files that were not met now.
+
+    A copy of a file that was met is what that file is: their table is one.
     """
-    rows = read_index(index) if index_time else []
-    return {row.md5: row for row in rows}
+    these, known = {_key(row) for row in rows}, by_md5(rows)
+    return [
+        replace(known.get(row.md5, row), name=row.name) for row in former if _key(row) not in these
+    ]
 
 
-def _crashed(job: _Job, error: WorkerLostError) -> tuple[IndexRow, str]:
-    md5, size = file_md5(job.file.path), job.file.path.stat().st_size
-    base = IndexRow(md5, job.file.name, size, REFUSED, None, None, job.parser)
-    return _refused(base, Refusal(Reason.CRASHED, str(error))), ""
+class _Reader:
+    """Reads chunk after chunk of files, but not those of which the last index tells enough."""
 
+    def __init__(
+        self,
+        pool: Executor,
+        ahead: int,
+        before: Mapping[str, IndexRow],
+        advance: Callable[[int], None],
+    ) -> None:
+        self.rows: list[IndexRow] = []
+        self.read: set[str] = set()  # MD5s: of two copies met at once, both may be read
+        self._pool, self._ahead, self._before, self._advance = pool, ahead, before, advance
 
-def _parse_one(job: _Job) -> tuple[IndexRow | None, str]:
-    """A row, and the MD5 if nothing had to be read: of a known refusal only the MD5."""
-    path, name = job.file.path, job.file.name
-    try:
-        data = load(path)
-    except ReplayError as error:
-        base = IndexRow(file_md5(path), name, path.stat().st_size, REFUSED, None, None, job.parser)
-        return _refused(base, Refusal(Reason.UNREADABLE, str(error))), ""
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    before = _before(job.out / "index.parquet", job.index_time).get(md5)
-    if before and before.parser != job.parser:
-        before = None
-    if before and before.table_hash is None:
-        return None, md5
-    target = job.out / f"{md5}.parquet"
-    if (row := made_before(target, job.parser, before.table_hash if before else None)) is not None:
-        return replace(row, name=name), md5
-    base = IndexRow(md5, name, len(data), REFUSED, None, None, job.parser)
-    return _judged(base, data, job, target), ""
+    def take(self, jobs: Sequence[Job]) -> None:
+        """Add the rows of these jobs' files, which may be gone afterwards."""
+        first = len(self.rows)
+        for row in self._results(jobs):
+            self.rows.append(row)
+            self._advance(1)
+        # A known duplicate has no table: it is read when the copy that stayed is not met any more.
+        while orphans := self._without_table(first):
+            again = [replace(jobs[i - first], index_time=0) for i in orphans]
+            for i, row in zip(orphans, self._results(again), strict=True):
+                self.rows[i] = row
 
+    def _without_table(self, first: int) -> list[int]:
+        """Places, from `first` on, of rows that stay as things are and have no table."""
+        if not any(row.verdict == KEPT and not row.table_hash for row in self.rows[first:]):
+            return []
+        stay = {id(row) for row in copies_that_stay(self.rows).values() if not row.table_hash}
+        return [i for i in range(first, len(self.rows)) if id(self.rows[i]) in stay]
 
-def _judged(row: IndexRow, data: Buffer, job: _Job, target: Path) -> IndexRow:
-    """The row of a file that nothing is known about; writes the game's tables if it is kept."""
-    if not data:
-        return _refused(row, Refusal(Reason.EMPTY, "0 bytes"))
-    try:
-        header = read_header(data)
-    except ReplayError as error:
-        return _refused(row, Refusal(Reason.UNREADABLE, str(error)))
-    start = read_start(data, header)
-    row = _with_start(row, start)
-    try:
-        replay = read_frames(data, header, start)
-        row = _with_frames(row, replay)
-        if refusal := judge(replay, job.filters):
-            return _refused(row, refusal)
-        return _keep(target, replay, row)
-    except ReplayError as error:
-        # What was chosen at the start decides first: it would be refused even if it were sound.
-        kind = Reason.TRUNCATED if isinstance(error, CutShortError) else Reason.UNREADABLE
-        return _refused(row, judge_start(start, job.filters) or Refusal(kind, str(error)))
-
-
-def _refused(row: IndexRow, refusal: Refusal) -> IndexRow:
-    return replace(row, reason=refusal.reason.value, detail=refusal.detail)
-
-
-def _keep(target: Path, replay: Replay, row: IndexRow) -> IndexRow:
-    table = replay.table()
-    cut = f"cut short after {table.num_rows} complete frames" if replay.truncated else None
-    row = replace(
-        row,
-        verdict=KEPT,
-        detail=cut,
-        frames=table.num_rows,
-        winner=_winner(replay, table),
-        content=_content(replay, table),
-    )
-    return write_game(target, replay, table, row)
-
-
-def _with_start(row: IndexRow, start: Start) -> IndexRow:
-    players = tuple(
-        IndexPlayer(p.port, p.character, p.type, p.stocks, p.costume, p.team) for p in start.players
-    )
-    version = ".".join(map(str, start.version))
-    return replace(row, slippi_version=version, stage=start.stage, players=players)
-
-
-def _with_frames(row: IndexRow, replay: Replay) -> IndexRow:
-    return replace(row, rows=replay.rows, end_method=replay.end_method, truncated=replay.truncated)
-
-
-def _winner(replay: Replay, table: pa.Table) -> str | None:
-    """The winner's port: the recorded placement, else who has stocks left at the game's end."""
-    first = [port for port, placement in replay.placements.items() if placement == 0]
-    if len(first) == 1:
-        return first[0]
-    stocks = [table.column(f"p{i}_stocks")[-1].as_py() or 0 for i in range(len(replay.players))]
-    if replay.end_method in ("Game", "Resolved") and len(set(stocks)) == len(stocks):
-        return replay.players[stocks.index(max(stocks))].port
-    return None
-
-
-def _content(replay: Replay, table: pa.Table) -> str:
-    """Equal for two files of one game, also when one was saved again with other metadata.
-
-    Only the first frames count, so that a copy that was cut short is the same game, too.
-    """
-    start = [replay.random_seed, replay.stage, [[p.port, p.character] for p in replay.players]]
-    digest = hashlib.sha256(json.dumps(start).encode())
-    first = table.slice(0, CONTENT_FRAMES)
-    for player in range(len(replay.players)):
-        for name in _CONTENT:
-            column = first.column(f"p{player}_{name}")
-            column = column.fill_null(0) if column.null_count else column
-            digest.update(column.to_numpy())
-    return digest.hexdigest()[:32]
+    def _results(self, jobs: Sequence[Job]) -> Iterator[IndexRow]:
+        results = map_ordered(self._pool, parse_one, jobs, self._ahead, lost=crashed)
+        for job, (row, known) in zip(jobs, results, strict=True):
+            if not known and row is not None:
+                self.read.add(row.md5)
+            yield row or before_marking(replace(self._before[known], name=job.file.name))

@@ -176,6 +176,12 @@ def read_beside(game: Path, table: Beside) -> pa.Table:
     return pa.Table.from_arrays(pq.read_table(path).columns, schema=schema)
 
 
+def beside_hashes(game: Path) -> dict[Path, str]:
+    """The tables that a parsed game was written with beside its frames, and their SHA-256."""
+    header = _header(game)
+    return {beside_path(game, Beside(name)): sha for name, sha in header["beside"].items()}
+
+
 def sweep(folder: Path, md5s: Iterable[str]) -> None:
     """Remove the tables of these games; what else lies in the folder is nobody's to remove."""
     for md5 in md5s:

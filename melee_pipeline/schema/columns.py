@@ -77,10 +77,10 @@ def beside_schema(table: Beside) -> pa.Schema:
 
 @cache
 def columns_hash() -> str:
-    """Twelve hex digits that change when a Parquet schema or a source path changes."""
-    frames = [[f.name, f.path, f.dtype, f.scope, f.since] for f in FIELDS]
+    """Twelve hex digits that change when a column does: its name, source, type, unit, version."""
+    frames = [[f.name, f.path, f.dtype, f.unit, f.scope, f.since] for f in FIELDS]
     beside = [
-        [table, KEYS[table], [(c.name, c.path, c.dtype, c.since) for c in COLUMNS[table]]]
+        [table, KEYS[table], [(c.name, c.path, c.dtype, c.unit, c.since) for c in COLUMNS[table]]]
         for table in Beside
     ]
     return hash_of([frames, beside])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +14,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from melee_pipeline.errors import CatalogError
-from melee_pipeline.store import SHARDS, Store, atomic_file
+from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Stamp, Store, atomic_file
 
 Kind = Literal["http", "dropbox", "google_drive", "local", "manual"]
+REMOVED = "removed"  # the stamps of sources that were taken out, as their other stamps stay
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -31,6 +33,7 @@ class Source(BaseModel):
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # when it is announced
     bytes: int | None = Field(default=None, gt=0)  # of the archive, when it is announced
     keep_replays: bool = True  # false: extracted only while they are parsed, for little disk
+    filters: dict[str, Any] = Field(default_factory=dict)  # replays.filters.filters_of reads them
     replays: int | None = None  # roughly how many it holds
     note: str = ""
 
@@ -68,15 +71,17 @@ def load_catalog(store: Store) -> dict[str, Source]:
     Raises CatalogError naming the file and the entry that is not valid.
     """
     packaged = files("melee_pipeline.sources") / "catalog.yaml"
-    return _entries(packaged.read_text(), "the package's catalog.yaml") | own_sources(store)
+    packaged_entries = _entries(packaged.read_text(), "the package's catalog.yaml")
+    return {**packaged_entries, **own_sources(store)}
 
 
 def own_sources(store: Store) -> dict[str, Source]:
     """The sources that the user has added, by name. Raises CatalogError as `load_catalog` does."""
     path = store.user_catalog
-    return _entries(path.read_text(), str(path)) if path.exists() else {}
+    return dict(_entries(path.read_text(), str(path))) if path.exists() else {}
 
 
+@lru_cache(maxsize=4)  # every step of every source asks; a hundred entries take a tenth of a second
 def _entries(text: str, where: str) -> dict[str, Source]:
     try:
         data = yaml.safe_load(text) or {}
@@ -133,16 +138,27 @@ def add_source(store: Store, name: str, location: str) -> Source:
     return source
 
 
-def remove_source(store: Store, name: str) -> None:
-    """Take a source out: of the user's catalogue, and of the next training set. Its files stay.
+def remove_source(store: Store, name: str) -> list[Path]:
+    """Take a source out: of the user's catalogue, and of the next training set.
 
-    Raises CatalogError when there is no such source.
+    Its files stay: their folders are given back. One of the package's sources stays in the list,
+    too. Raises CatalogError when there is no such source, or nothing of it to take out.
     """
     find_source(store, name)
-    store.forget(SHARDS, name)
     own = _own(store)
+    begun = any(store.stamp(stage, name) for stage in (ARCHIVE, REPLAYS, GAMES, SHARDS))
+    if name not in own and not begun:
+        raise CatalogError(
+            f"{name} is one of the package's sources, which stay in the list, and nothing of it "
+            f"is in {store.root}: there is nothing to remove"
+        )
+    if begun:
+        store.put(Stamp(REMOVED, name, {}, version=""))  # until it is fetched again
+    store.forget(SHARDS, name)
     if own.pop(name, None) is not None:
         _write_own(store, own)
+    folders = (store.archives(name), store.replays(name), store.games(name), store.shards(name))
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _own(store: Store) -> dict[str, Any]:
@@ -166,6 +182,11 @@ def _classify(location: str) -> tuple[Kind, str]:
         if host in ("1drv.ms", "onedrive.live.com"):
             return "manual", location
         return "http", location
+    if "://" in location:
+        raise CatalogError(
+            f"{location}: {parts.scheme}:// is not supported, only http:// and https://; fetch it "
+            "yourself and add the file: melee-pipeline sources add NAME PATH"
+        )
     path = Path(location).expanduser().resolve()
     if not path.exists():
         raise CatalogError(f"{location} is neither a URL nor a file or folder on this machine")

@@ -10,7 +10,7 @@ from typing import Any
 from melee_pipeline.errors import DownloadError
 from melee_pipeline.locks import source_lock
 from melee_pipeline.progress import Progress
-from melee_pipeline.sources.catalog import Source, dropbox_file
+from melee_pipeline.sources.catalog import REMOVED, Source, dropbox_file
 from melee_pipeline.sources.drive import drive_id, drive_url, open_drive
 from melee_pipeline.sources.http import download, forget
 from melee_pipeline.sources.local import find_local, look
@@ -28,6 +28,7 @@ def fetch_archive(
     names the source, what went wrong and what to do, and BusyError when another process is at it.
     """
     with source_lock(store, source.name):
+        store.forget(REMOVED, source.name)
         if source.kind == "local" and source.location:
             return find_local(store, source, Path(source.location).expanduser(), progress)
         folder = store.archives(source.name)
@@ -111,21 +112,19 @@ def _remote(source: Source, number: int, network: Network) -> Remote:
 
 
 def _by_hand(source: Source, folder: Path) -> str:
-    put = (
-        f"put what you get (archives or replays) into {folder} and run again. If you have it "
-        f"elsewhere: melee-pipeline sources add {source.name}-by-hand PATH"
-    )
-    if source.kind == "google_drive":
-        return (
-            f"{source.name}: its Google Drive file id is not known yet. Put it into sources.yaml "
-            f"in the data root as `{source.name}: {{kind: google_drive, location: ID}}`, or {put}"
-        )
     if source.location is None:
-        return f"{source.name}: no link is known. {source.note} Or {put}"
-    return (
-        f"{source.name} is fetched by hand: open {source.location} in a browser, download what it "
-        f"holds, and {put}"
-    )
+        lines = [
+            f"{source.name}: no link to it is known. {source.note}",
+            f"  - With its link: melee-pipeline sources add {source.name} LINK",
+            f"  - Or put what you have of it (archives or replays) into {folder}",
+        ]
+    else:
+        lines = [
+            f"{source.name}: it cannot be fetched by a program. {source.note}",
+            f"  - Open {source.location} in a browser and download what it holds",
+            f"  - Put that (archives or replays) into {folder}",
+        ]
+    return "\n".join([*lines, f"Then: melee-pipeline run --source {source.name}"])
 
 
 def _size(path: str) -> int | None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from melee_pipeline.store import (
 )
 from melee_pipeline.versions import EXTRACTOR_VERSION
 
-_NOTE = ".extracted.json"  # in each archive's folder: from what, and what came out
+NOTE = ".extracted.json"  # in each archive's folder: from what, and what came out
 
 
 def extract_archive(
@@ -120,7 +120,8 @@ def extract_replays(
         )
     roots = [*([str(folder)] if wanted else []), *([str(loose)] if loose else [])]
     facts = {"folder": roots[0] if roots else str(folder), "roots": roots, "kept": keep}
-    version = _version(results) if keep else _hash([archive.version, EXTRACTOR_VERSION])
+    hashes = [pair for found in results for pair in found.hashes]
+    version = replays_version(hashes) if keep else _hash([archive.version, EXTRACTOR_VERSION])
     return store.put(
         Stamp(REPLAYS, source, inputs, version, report, facts, upstream=[archive.record()])
     )
@@ -137,12 +138,16 @@ def _loose(archive: Stamp) -> Path | None:
 
 def archive_folders(store: Store, archive: Stamp) -> dict[str, Path]:
     """The folder of each of the source's archives, by its file: named as the archive is."""
+    folders = named_folders(store, archive.name, [a["name"] for a in archive.facts["archives"]])
+    files = (str(item["file"]) for item in archive.facts["archives"])
+    return dict(zip(files, folders, strict=True))
+
+
+def named_folders(store: Store, source: str, archives: Sequence[str]) -> list[Path]:
+    """Where archives of these names are extracted to."""
     names = Names()
-    return {
-        str(item["file"]): store.replays(archive.name)
-        / names.take(safe_name(str(item["name"]).replace("/", "_")))
-        for item in archive.facts["archives"]
-    }
+    own = (names.take(safe_name(name.replace("/", "_"))) for name in archives)
+    return [store.replays(source) / name for name in own]
 
 
 def _remove_others(folder: Path, wanted: set[Path]) -> None:
@@ -156,7 +161,7 @@ def _extract_once(
     item: Mapping[str, Any], folder: Path, progress: Progress, limits: Limits | None, source: str
 ) -> Extraction:
     inputs = {"sha256": item["sha256"], "extractor": EXTRACTOR_VERSION}
-    note = folder / _NOTE
+    note = folder / NOTE
     if note.exists() and (noted := read_json(note))["inputs"] == inputs:
         fields = noted["found"]
         hashes = [(name, sha256) for name, sha256 in fields["hashes"]]
@@ -164,7 +169,7 @@ def _extract_once(
     label = f"{source}: extract {item['name']}"
     with atomic_folder(folder) as temporary:
         found = extract_archive(Path(item["file"]), temporary, progress, label=label, limits=limits)
-        write_json(temporary / _NOTE, {"inputs": inputs, "found": _fields(found)})
+        write_json(temporary / NOTE, {"inputs": inputs, "found": _fields(found)})
     return found
 
 
@@ -211,9 +216,9 @@ def _report(results: Sequence[Extraction]) -> dict[str, Any]:
     }
 
 
-def _version(results: Sequence[Extraction]) -> str:
-    """Hash of all replays' names and contents."""
-    return _hash(sorted(f"{name}\0{sha}" for found in results for name, sha in found.hashes))
+def replays_version(hashes: Iterable[tuple[str, str]]) -> str:
+    """Data version of a source's replays: of the names and SHA-256 of all of them."""
+    return _hash(sorted(f"{name}\0{sha256}" for name, sha256 in hashes))
 
 
 def _hash(lines: Sequence[str]) -> str:

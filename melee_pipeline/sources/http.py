@@ -17,7 +17,12 @@ from melee_pipeline.errors import DownloadError, PassingDownloadError
 from melee_pipeline.progress import Progress
 from melee_pipeline.sources.kinds import cut_off
 from melee_pipeline.sources.plan import Network, Partial, Plan, Remote, plan_download
-from melee_pipeline.sources.receive import PassingError, UselessPartError, receive
+from melee_pipeline.sources.receive import (
+    PassingError,
+    UselessPartError,
+    plain_reason,
+    receive,
+)
 from melee_pipeline.store import read_json, sync_folder, write_json
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that may pass by themselves
@@ -71,14 +76,19 @@ def download(
             if left is not None and left.size > most:
                 failures, wait, most = 0, network.first_wait, left.size
             failures += 1
+            reason = plain_reason(error, remote.url, network.timeout)
             if failures >= network.tries:
+                then = "What has arrived is kept; run again to go on" if most else "Run again later"
                 raise PassingDownloadError(
-                    f"{remote.label}: {remote.url} failed {failures} times, last: {error}. What "
-                    "has arrived is kept; run again to go on"
+                    f"{remote.label}: {remote.url} failed {failures} times, last: {reason}. {then}"
                 ) from error
             if isinstance(error, UselessPartError):
                 place.part.unlink(missing_ok=True)
-            network.sleep(_wait(error, wait, remote, network))
+            seconds = _wait(error, wait, remote, network)
+            label = f"{remote.label}: {reason}; before try {failures + 1} of {network.tries}"
+            with progress.task(label, round(seconds), "seconds") as advance:
+                network.sleep(seconds)
+                advance(round(seconds))
             wait *= 2
         except requests.RequestException as error:
             raise DownloadError(f"{remote.label}: {remote.url}: {error}") from error

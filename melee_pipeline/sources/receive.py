@@ -7,8 +7,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
+import urllib3
 
 from melee_pipeline.errors import DownloadError
 from melee_pipeline.progress import Progress
@@ -98,6 +100,23 @@ def _sync_and_check(handle: int, part: Path, spare: int) -> None:
     os.fsync(handle)
     if shutil.disk_usage(part.parent).free < spare:
         raise OSError(errno.ENOSPC, "less is free than is to stay free")
+
+
+def plain_reason(error: Exception, url: str, timeout: float) -> str:
+    """What went wrong with a connection, in words; libraries tell it with their own insides."""
+    host = urlsplit(url).hostname
+    if isinstance(error, requests.ConnectTimeout):
+        return f"{host} did not answer within {timeout:.0f} s"
+    if isinstance(error, requests.Timeout):
+        return f"nothing came from {host} for {timeout:.0f} s"
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return f"no machine is known as {host} (a wrong link, or no network here)"
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        system = cause.__cause__ or cause.__context__
+        told = system.strerror if isinstance(system, OSError) else None
+        return f"no connection to {host}: {told or cause}"
+    return str(error)
 
 
 def disk_message(error: OSError, path: Path) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
         return found
     games = _kept_games(store, source)
     tally = _Tally()
-    digest = hashlib.sha256()
+    hashes: list[str] = []
     sizes: dict[str, int] = {}
     with (
         atomic_folder(store.shards(source)) as folder,
@@ -102,8 +102,8 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
                 target = folder / f"{number:04d}.safetensors"
                 write_shard(target, source, packed, some)
                 sizes[target.name] = target.stat().st_size
-                digest.update(file_sha256(target).encode())
-    version = hashlib.sha256(f"{digest.hexdigest()} {rows_hash()}".encode()).hexdigest()
+                hashes.append(file_sha256(target))
+    version = shards_version(hashes, rows_hash())
     return store.put(
         Stamp(
             SHARDS,
@@ -119,6 +119,12 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
             upstream=[parsed.record()],
         )
     )
+
+
+def shards_version(hashes: Iterable[str], rows: str) -> str:
+    """Data version of a source's shards: of their files' SHA-256, in order, and their layout."""
+    digest = hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return hashlib.sha256(f"{digest} {rows}".encode()).hexdigest()
 
 
 def shard_paths(store: Store, shards: Stamp) -> list[Path]:

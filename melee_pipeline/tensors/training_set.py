@@ -17,6 +17,7 @@ from melee_pipeline.errors import ArtefactError
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import hash_of
 from melee_pipeline.schema.rows import rows_hash
+from melee_pipeline.sources.catalog import REMOVED
 from melee_pipeline.store import (
     ARCHIVE,
     GAMES,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "validation"]
 VALIDATION_SHARE = 0.1
 NAME = "training_set"  # the one training set's stamp
+_FIRST = "run first: melee-pipeline run --source NAME (melee-pipeline sources list shows the names)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def build_training_set(store: Store, progress: Progress) -> Stamp:
     """
     sources = _encoded(store)
     if not sources:
-        raise ArtefactError("no source has been encoded yet; run: melee-pipeline run --source NAME")
+        raise ArtefactError(f"no source has been encoded in {store.root} yet; {_FIRST}")
     inputs = _inputs(sources)
     if (found := store.current(TRAINING_SET, NAME, inputs)) and store.training_set.exists():
         return found
@@ -162,12 +164,7 @@ def _write(
     games = pl.DataFrame(rows).sort("md5")
     with atomic_file(store.training_set) as temporary:
         games.write_parquet(temporary)
-    version = hash_of(
-        {
-            "rows": rows_hash(),
-            "games": games.sort("content").select("content", "packed", "split").rows(),
-        }
-    )
+    version = set_version(games, rows_hash())
     counts = games.group_by("source", "split").agg(pl.len(), pl.col("frames").sum())
     report = {
         "games": len(games),
@@ -180,12 +177,23 @@ def _write(
     return store.put(Stamp(TRAINING_SET, NAME, inputs, version, report, facts, upstream))
 
 
+def set_version(games: pl.DataFrame, rows: str) -> str:
+    """Data version of a training set: of its games, what is packed of them, and the split."""
+    return hash_of(
+        {
+            "rows": rows,
+            "games": games.sort("content").select("content", "packed", "split").rows(),
+        }
+    )
+
+
 def not_joined(store: Store) -> dict[str, str]:
     """Sources that have been begun but are not in the set as they are now: name -> why."""
-    begun = sorted({name for stage in (ARCHIVE, REPLAYS, GAMES) for name in store.names(stage)})
+    begun = {name for stage in (ARCHIVE, REPLAYS, GAMES) for name in store.names(stage)}
+    removed = set(store.names(REMOVED)) - set(store.names(SHARDS))
     joined = store.stamp(TRAINING_SET, NAME)
     found = {}
-    for name in begun:
+    for name in sorted(begun - removed):
         parsed, packed = store.stamp(GAMES, name), store.stamp(SHARDS, name)
         if packed is None:
             found[name] = "not parsed yet" if parsed is None else "parsed, but not encoded yet"
@@ -204,7 +212,10 @@ def load_training_set(store: Store) -> TrainingSet:
     """The training set as last joined. Raises ArtefactError when there is none."""
     import polars as pl
 
-    stamp = store.need(TRAINING_SET, NAME, "")
+    stamp = store.stamp(TRAINING_SET, NAME)
+    if stamp is None:
+        first = "run first: melee-pipeline run" if store.names(SHARDS) else _FIRST
+        raise ArtefactError(f"no training set has been joined in {store.root} yet; {first}")
     return TrainingSet(pl.read_parquet(store.training_set), stamp)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from melee_pipeline.models.world import build_model
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.store import atomic_file
 from melee_pipeline.training.config import TrainConfig
+
+CHECKPOINTS = "best.pt or final.pt of a run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     try:
         header, weights = json.loads(content["header"]), content["weights"]
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtefactError(f"{path} is not a checkpoint of this project: no header") from error
-    if header.get("kind") != "checkpoint":
-        raise ArtefactError(f"{path} is not a checkpoint of this project: no kind in its header")
+        raise ArtefactError(_not_ours(path, "it has no header", CHECKPOINTS)) from error
+    if not isinstance(header, dict) or header.get("kind") != "checkpoint":
+        raise ArtefactError(_not_ours(path, "its header is not a checkpoint's", CHECKPOINTS))
     config = TrainConfig.from_dict(header["config"])
     expected = {"kind": "checkpoint", "schema": encoding(config.model.encoding).schema_hash}
     found = {key: header.get(key) for key in expected}
@@ -69,17 +72,32 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     return Checkpoint(model.to(device).eval(), config, header)
 
 
-def read_torch(path: Path) -> dict[str, Any]:
-    """A file of torch.save with tensors and plain data only. Raises ArtefactError naming it."""
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
+def read_torch(path: Path, expected: str = CHECKPOINTS) -> dict[str, Any]:
+    """A file of torch.save with tensors and plain data only; no code of it runs.
+
+    Raises ArtefactError naming the file and what was `expected` in its place.
+    """
+    if not path.exists():
         raise ArtefactError(
             f"{path} does not exist; checkpoints lie in <data root>/runs/<experiment>/<version>/"
-        ) from error
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArtefactError(
-            f"{path} cannot be read as a checkpoint: {reason}; delete it and train again"
-        ) from error
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickles than torch's own
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ArtefactError(_not_ours(path, error.strerror or str(error), expected)) from error
+    except UnpicklingError as error:
+        # torch advises here to switch its safety off.
+        reason = "it is of another format, or holds more than weights and plain data"
+        raise ArtefactError(_not_ours(path, reason, expected)) from error
+    except Exception as error:  # bytes that are no pickle may lead to any
+        reason = "it is damaged or of another format"
+        raise ArtefactError(_not_ours(path, reason, expected)) from error
+    if not isinstance(content, dict):
+        raise ArtefactError(_not_ours(path, f"it holds a {type(content).__name__}", expected))
     return content
+
+
+def _not_ours(path: Path, reason: str, expected: str) -> str:
+    return f"{path} is not a checkpoint of this pipeline ({reason}): expected {expected}"

@@ -13,7 +13,7 @@ from melee_pipeline.errors import TrainingError
 from melee_pipeline.lineage import read_lineage
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import encoding, hash_of
-from melee_pipeline.store import CHECKPOINT, Stamp, Store
+from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256
 from melee_pipeline.tensors.training_set import TrainingSet, load_training_set, open_games
 from melee_pipeline.training.checkpoint import save_checkpoint
 from melee_pipeline.training.config import TrainConfig
@@ -138,7 +138,7 @@ def _train(
         interrupt,
     )
     made = {"data_fingerprint": games.fingerprint, "training_set": training_set.version}
-    facts = {**sitting, "sittings": trainer.sittings}
+    facts = {**sitting, "sittings": trainer.sittings, "trainer": TRAINER_VERSION}
 
     def record(**more: Any) -> None:  # noqa: ANN401 - JSON
         write_manifest(folder, training_set, games, config, trainer.epochs, {**facts, **more})
@@ -158,5 +158,6 @@ def _train(
             record(finished=False)
             draw_curves(trainer.epochs, folder.curves)
         save(folder.final)
-        record(finished=True, wandb_url=log.url)
+        files = {path.name: file_sha256(path) for path in (folder.best, folder.final)}
+        record(finished=True, wandb_url=log.url, files=files)
     folder.resume.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,7 @@ def write_manifest(
             },
             "config": config.to_dict(),
             "all_epochs": epochs,
+            "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
             **facts,
         },
     )

@@ -183,7 +183,7 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
-        state = read_torch(self.folder.resume)
+        state = read_torch(self.folder.resume, "a run that was cut off; delete it to start over")
         if state["made_for"] != self._made_for:
             raise SchemaMismatchError(
                 f"{self.folder.resume} (delete it to start over)",

@@ -21,7 +21,7 @@ from pathlib import Path
 from melee_pipeline.parallel import WorkerLostError, executor, map_ordered
 from melee_pipeline.replays.filters import Filters
 from melee_pipeline.replays.game import Player, roll_back
-from melee_pipeline.replays.parse import _Job, _parse_one
+from melee_pipeline.replays.verdict import Job, parse_one
 from melee_pipeline.replays.write import to_bytes
 from melee_pipeline.sources.extract import folder_replays
 from melee_pipeline.sources.unpack import ReplayFile
@@ -79,7 +79,7 @@ def verdict_of(job: tuple[int, int, tuple[bytes, ...], Path]) -> tuple[str, str]
     with tempfile.TemporaryDirectory(dir=folder) as name:
         path = Path(name) / "mutated.slp"
         path.write_bytes(data)
-        row, _ = _parse_one(_Job(ReplayFile(path, path.name), Path(name), OPEN, "fuzz", 0))
+        row, _ = parse_one(Job(ReplayFile(path, path.name), Path(name), OPEN, "fuzz", 0))
     assert row is not None  # there is no index that could know it
     return row.reason or row.verdict, row.detail or ""
 

@@ -17,16 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from melee_pipeline.progress import Progress
-from melee_pipeline.replays.export import (
-    ITEM_SLOTS,
-    _slots,
-    export_files,
-    slippi_ai_game,
-    to_slippi_ai,
-)
-from melee_pipeline.replays.game import Player, absent_from, roll_back
+from melee_pipeline.replays.export import export_files
+from melee_pipeline.replays.game import CPU, Player, absent_from, roll_back
+from melee_pipeline.replays.parse import parse_files
 from melee_pipeline.replays.randall import randall_positions
 from melee_pipeline.replays.read import read_replay
+from melee_pipeline.replays.slippi_ai import ITEM_SLOTS, _slots, slippi_ai_game, to_slippi_ai
+from melee_pipeline.replays.write import to_bytes
 from melee_pipeline.sources.extract import folder_replays
 from melee_pipeline.store import file_md5
 from melee_pipeline_tests.replays.games import FALCO, FOX, small_game, write_games
@@ -129,3 +126,40 @@ def test_a_folder_becomes_games_and_a_list_without_names(tmp_path: Path, quiet: 
     written = (tmp_path / "out" / "meta.json").read_text()
     assert json.loads(written) == exported.games
     assert "ome" not in written.replace("games", "")
+
+
+def test_files_are_left_out_for_the_reasons_that_parsing_gives(
+    tmp_path: Path, quiet: Progress
+) -> None:
+    folder = tmp_path / "in"
+    whole = to_bytes(small_game(seed=3))
+    cpu = (Player(1, FOX), Player(2, FALCO, type=CPU))
+    write_games(folder, small_game(), small_game(300, seed=1), small_game(seed=2, players=cpu))
+    (folder / "again.slp").write_bytes((folder / "game-0.slp").read_bytes())
+    (folder / "empty.slp").write_bytes(b"")
+    (folder / "garbage.slp").write_bytes(b"garbage")
+    (folder / "cut.slp").write_bytes(whole[: len(whole) // 2])
+    (folder / "cut-early.slp").write_bytes(whole[:300])
+    (folder / "broken.slp.gz").write_bytes(b"\x1f\x8b nothing more")
+    files = folder_replays(folder)
+    exported = export_files(files, tmp_path / "out", quiet)
+    parsed = parse_files(files, tmp_path / "parsed", quiet, workers=0)
+    assert {n: r and r.reason.value for n, r in exported.files} == {
+        row.name: row.reason for row in parsed.rows if row.name not in ("again.slp", "game-0.slp")
+    } | {"again.slp": None, "game-0.slp": "duplicate"}  # the first one met is written
+    told = json.loads((tmp_path / "out" / "left_out.json").read_text())
+    assert [one["name"] for one in told] == list(exported.refused)
+    assert ("empty file", "0 bytes") in {(one["reason"], one["detail"]) for one in told}
+
+
+def test_a_second_export_adds_to_the_list(tmp_path: Path, quiet: Progress) -> None:
+    write_games(tmp_path / "a", small_game(), small_game(seed=1))
+    write_games(tmp_path / "b", small_game(seed=2))
+    out = tmp_path / "out"
+    first = export_files(folder_replays(tmp_path / "a"), out, quiet)
+    second = export_files(folder_replays(tmp_path / "b"), out, quiet)
+    assert len(second.games) == 3
+    assert [game for game in second.games if game in first.games] == first.games
+    assert {game["slp_md5"] for game in second.games} == {p.name for p in (out / "games").iterdir()}
+    (out / "games" / first.games[0]["slp_md5"]).unlink()
+    assert len(export_files(folder_replays(tmp_path / "b"), out, quiet).games) == 2

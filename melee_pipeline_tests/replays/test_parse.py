@@ -21,14 +21,13 @@ from melee_pipeline.replays.game import CPU, GameEnd, Metadata, Player
 from melee_pipeline.replays.index import IndexRow, mark_duplicates, read_index
 from melee_pipeline.replays.parse import parse_files
 from melee_pipeline.replays.tables import read_game
+from melee_pipeline.replays.verdict import Job, parse_one
 from melee_pipeline.replays.write import to_bytes, truncate, write_slp
 from melee_pipeline.schema.columns import game_schema
 from melee_pipeline.sources.extract import folder_replays
 from melee_pipeline.store import file_md5, file_sha256
 from melee_pipeline_tests.conftest import ARCHIVES
 from melee_pipeline_tests.replays.games import FALCO, FOX, small_game, write_games
-
-parse_one = parse._parse_one  # as it is before a test puts something in its place
 
 
 @pytest.fixture
@@ -119,7 +118,7 @@ def test_a_cut_off_run_goes_on_from_the_tables_it_left(
     (out / "index.parquet").unlink()  # what a kill before the end leaves
     again = parse_files(folder_replays(folder), out, quiet, workers=0)
     assert again.rows == first.rows
-    assert again.parsed_now == 11 - 2  # the two tables were there; refusals are read again
+    assert again.parsed_now == 11 - 1  # the game's table was there; all others are read again
 
 
 def test_a_game_that_left_the_source_leaves_the_tables(tmp_path: Path, quiet: Progress) -> None:
@@ -185,7 +184,7 @@ def test_a_file_that_kills_its_reader_costs_one_file(
     folder: Path, tmp_path: Path, quiet: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker is killed for real: the call that a process makes for one file ends it."""
-    monkeypatch.setattr(parse, "_parse_one", deadly)
+    monkeypatch.setattr(parse, "parse_one", deadly)
     files = folder_replays(folder)
     parsed = parse_files(files, tmp_path / "out", quiet, workers=2)
     verdicts = {row.name: (row.reason, row.detail) for row in parsed.rows}
@@ -199,7 +198,7 @@ def test_a_file_that_kills_its_reader_costs_one_file(
             assert row == wanted
 
 
-def deadly(job: parse._Job) -> tuple[IndexRow | None, str]:
+def deadly(job: Job) -> tuple[IndexRow | None, str]:
     """Parses a file, unless it is one of two at which the process dies."""
     if job.file.name.startswith("d-"):
         os.kill(os.getpid(), signal.SIGSEGV)

@@ -8,7 +8,13 @@ import pytest
 
 from melee_pipeline.errors import CatalogError, DownloadError
 from melee_pipeline.progress import Progress
-from melee_pipeline.sources.catalog import add_source, dropbox_file, find_source, load_catalog
+from melee_pipeline.sources.catalog import (
+    add_source,
+    dropbox_file,
+    find_source,
+    load_catalog,
+    remove_source,
+)
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.store import Store
 
@@ -145,11 +151,29 @@ def test_an_unknown_name_gets_the_nearest(store: Store) -> None:
         find_source(store, "qqqqqq")
 
 
+def test_a_source_of_the_package_is_not_removed(store: Store) -> None:
+    """Where nothing of it is there; a link that was added to it can be taken out again."""
+    with pytest.raises(CatalogError, match=r"gang is one of the package's .* nothing to remove"):
+        remove_source(store, "gang")
+    add_source(store, "phillip-matchups", "https://www.dropbox.com/s/x/a.zip")
+    assert remove_source(store, "phillip-matchups") == []
+    assert find_source(store, "phillip-matchups").location is None
+    with pytest.raises(CatalogError, match="nothing to remove"):
+        remove_source(store, "phillip-matchups")
+    with pytest.raises(CatalogError, match="no source is called 'nothing'"):
+        remove_source(store, "nothing")
+
+
+def test_other_protocols_are_named(store: Store) -> None:
+    with pytest.raises(CatalogError, match=r"ftp://x/a\.7z: ftp:// is not supported, only http://"):
+        add_source(store, "mine", "ftp://x/a.7z")
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
         ("phillip-matchups", "sources add phillip-matchups LINK"),
-        ("ranked-3", "file id is not known yet"),
+        ("ranked-3", "sources add ranked-3 LINK"),
         ("nikki", "https://1drv.ms/f/s!Ah8e99o9nnXOg_A7hLzRRKEkjifcxw"),
     ],
 )
@@ -160,3 +184,5 @@ def test_what_cannot_be_fetched_says_what_to_do(
         fetch_archive(store, find_source(store, name), quiet)
     assert name in str(caught.value)
     assert says in str(caught.value)
+    assert str(store.archives(name)) in str(caught.value)
+    assert str(caught.value).endswith(f"\nThen: melee-pipeline run --source {name}")

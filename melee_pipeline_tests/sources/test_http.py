@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from melee_pipeline.errors import DownloadError
-from melee_pipeline.progress import Progress
+from melee_pipeline.progress import Advance, Progress, Quiet
 from melee_pipeline.sources.catalog import Source
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.sources.http import download
@@ -214,8 +215,30 @@ def test_a_name_given_by_the_server_stays_in_the_folder(
 
 
 def test_nobody_there_is_named(store: Store, quiet: Progress) -> None:
-    with pytest.raises(DownloadError, match=r"s: http://127\.0\.0\.1:9/a\.zip failed 3 times"):
+    refused = (
+        r"s: http://127\.0\.0\.1:9/a\.zip failed 3 times, last: no connection to 127\.0\.0\.1: "
+    )
+    with pytest.raises(DownloadError, match=rf"^{refused}Connection refused\. Run again later$"):
         get(store, "http://127.0.0.1:9/a.zip", quiet)
+    unknown = r"no machine is known as nowhere\.invalid \(a wrong link, or no network here\)"
+    with pytest.raises(DownloadError, match=rf"{unknown}\. Run again later$"):
+        get(store, "http://nowhere.invalid/a.zip", quiet)
+
+
+def test_a_wait_before_another_try_is_told(store: Store) -> None:
+    told: list[tuple[str, int | None, str]] = []
+
+    class Telling(Quiet):
+        @contextmanager
+        def task(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
+            told.append((label, total, unit))
+            yield lambda count, note="": None
+
+    with pytest.raises(DownloadError):
+        get(store, "http://127.0.0.1:9/a.zip", Telling())
+    why = "s: no connection to 127.0.0.1: Connection refused"
+    assert [label for label, *_ in told] == [f"{why}; before try {n} of 3" for n in (2, 3)]
+    assert {unit for *_, unit in told} == {"seconds"}
 
 
 def test_a_resume_that_is_answered_with_another_file_starts_over(

@@ -114,7 +114,7 @@ def test_a_wrong_hash_of_a_local_file_deletes_nothing(
 
 def test_what_is_fetched_by_hand_is_picked_up(store: Store, quiet: Progress) -> None:
     nikki = load_catalog(store)["nikki"]
-    with pytest.raises(DownloadError, match=r"open https://1drv\.ms/.*put what you get") as caught:
+    with pytest.raises(DownloadError, match=r"Open https://1drv\.ms/(.|\n)*Put that") as caught:
         fetch_archive(store, nikki, quiet)
     folder = store.archives("nikki")
     assert str(folder) in str(caught.value)

@@ -20,10 +20,12 @@ from melee_pipeline.progress import Progress, Quiet
 from melee_pipeline.replays.index import read_index, write_index
 from melee_pipeline.replays.tables import read_game
 from melee_pipeline.schema.rows import place_of
-from melee_pipeline.sources.catalog import load_catalog, remove_source
-from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Store, read_json
+from melee_pipeline.sources.catalog import add_source, find_source, load_catalog, remove_source
+from melee_pipeline.sources.download import fetch_archive
+from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, TRAINING_SET, Store, read_json
 from melee_pipeline.tensors import training_set as joining
 from melee_pipeline.tensors.records import shard_layout
+from melee_pipeline.tensors.shards import build_shards
 from melee_pipeline.tensors.training_set import (
     TrainingSet,
     build_training_set,
@@ -217,18 +219,45 @@ def test_what_is_parsed_by_now_does_not_change_the_set(own_store: Store, quiet: 
 
 
 def test_a_removed_source_leaves_the_set(own_store: Store, quiet: Progress) -> None:
-    remove_source(own_store, "beta")
+    where = find_source(own_store, "beta").location or ""
+    stays = remove_source(own_store, "beta")
+    assert stays == [own_store.games("beta"), own_store.shards("beta")]
     assert "beta" not in load_catalog(own_store)
+    assert not_joined(own_store) == {}, "it is out on purpose"
     build_training_set(own_store, quiet)
     assert set(load_training_set(own_store).games["source"]) == {"alpha"}
+    # Fetched again it is as any other source.
+    fetch_archive(own_store, add_source(own_store, "beta", where), quiet)
+    assert not_joined(own_store) == {"beta": "parsed, but not encoded yet"}
+    build_shards(own_store, "beta", quiet)
+    assert not_joined(own_store) == {"beta": "encoded since the set was joined"}
+
+
+def test_a_source_of_the_package_can_leave_the_set(own_store: Store, quiet: Progress) -> None:
+    """It stays in the catalogue, and is not asked for."""
+    own_store.user_catalog.unlink()
+    for stage in (ARCHIVE, REPLAYS, GAMES, SHARDS):
+        own_store.put(replace(own_store.need(stage, "beta", ""), name="gang"))
+        forget(own_store, stage, "beta")
+    assert not_joined(own_store) == {"gang": "encoded since the set was joined"}
+    remove_source(own_store, "gang")
+    build_training_set(own_store, quiet)
+    assert set(load_training_set(own_store).games["source"]) == {"alpha"}
+    assert "gang" in load_catalog(own_store)
+    assert not_joined(own_store) == {}
 
 
 def test_errors_say_what_to_do(own_store: Store, quiet: Progress) -> None:
     empty = Store(own_store.root.parent / "empty")
-    with pytest.raises(ArtefactError, match="no source has been encoded yet; run: melee-pipeline"):
+    first = r"yet; run first: melee-pipeline run --source NAME \(melee-pipeline sources list"
+    with pytest.raises(ArtefactError, match=f"no source has been encoded in .* {first}"):
         build_training_set(empty, quiet)
-    with pytest.raises(ArtefactError, match=r"training_set: no training_set .* run first"):
+    with pytest.raises(ArtefactError, match=f"no training set has been joined in .* {first}"):
         load_training_set(empty)
+    forget(own_store, TRAINING_SET, joining.NAME)
+    with pytest.raises(ArtefactError, match=r"yet; run first: melee-pipeline run$"):
+        load_training_set(own_store)
+    build_training_set(own_store, quiet)
     games = load_training_set(own_store).games
     shard = own_store.root / games["shard"][0]
     shard.unlink()

@@ -142,6 +142,35 @@ def test_locate_names_game_and_target(layout: Layout) -> None:
     assert list(zip(game.tolist(), target.tolist(), strict=True)) == layout.samples
 
 
+@given(layouts(), st.integers(1, 5), st.integers(0, 12))
+def test_windows_that_predict_many_frames_predict_each_once(
+    layout: Layout, count: int, first: int
+) -> None:
+    """From `first` on, in every game that is long enough; a game's last window overlaps."""
+    start = max(first, layout.context)
+    wanted = {
+        tag(game, frame)
+        for game, length in enumerate(layout.lengths)
+        if length >= layout.context + count
+        for frame in range(start, length)
+    }
+    if not wanted:
+        with pytest.raises(ArtefactError, match="nothing to learn"):
+            Windows(open_layout(layout), layout.context, count, first)
+        return
+    windows = Windows(open_layout(layout), layout.context, count, first)
+    assert windows.frames == len(wanted)
+    seen: list[int] = []
+    for batch in windows.batches(3, 7):
+        for window, new in zip(tags_of(batch), batch.new.tolist(), strict=True):
+            assert len(window) == layout.context + count
+            assert [b - a for a, b in pairwise(window)] == [1] * (len(window) - 1)
+            assert len({value // 100 for value in window}) == 1
+            assert 1 <= new <= count
+            seen += window[len(window) - new :]
+    assert Counter(seen) == Counter(wanted)
+
+
 LONG = Layout([0, 1, 0], [60, 3, 45], 4)
 
 

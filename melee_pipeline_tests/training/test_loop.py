@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from melee_pipeline.errors import ArtefactError, ConfigError, SchemaMismatchError, TrainingError
+from melee_pipeline.errors import ConfigError, SchemaMismatchError, TrainingError
 from melee_pipeline.lineage import read_lineage, sources_of
-from melee_pipeline.models.config import MLPConfig
+from melee_pipeline.models.config import Mamba2Config, MLPConfig
 from melee_pipeline.progress import Advance, Progress
 from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256, read_json
 from melee_pipeline.tensors.records import RecordLayout
@@ -21,9 +24,10 @@ from melee_pipeline.tensors.training_set import load_training_set
 from melee_pipeline.tensors.windows import OpenGames
 from melee_pipeline.training import loop, trainer
 from melee_pipeline.training.checkpoint import load_checkpoint
-from melee_pipeline.training.config import TrainConfig
+from melee_pipeline.training.config import TrainConfig, loss_weights
 from melee_pipeline.training.device import fits, pick_device, settle
-from melee_pipeline.training.loop import train
+from melee_pipeline.training.loop import over, train
+from melee_pipeline.training.schedule import learning_rate
 
 TINY = TrainConfig(
     experiment="tiny", model=MLPConfig(encoding="v1", context=3, hidden=(16,)), epochs=2
@@ -225,17 +229,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(own_store: Store, quiet: Progre
         run(own_store, replace(TINY, lr=1e30), quiet)
 
 
-def test_files_that_are_no_checkpoints_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match=r"nowhere\.pt does not exist"):
-        load_checkpoint(tmp_path / "nowhere.pt")
-    (tmp_path / "bad.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(ArtefactError, match=r"bad\.pt cannot be read"):
-        load_checkpoint(tmp_path / "bad.pt")
-    torch.save({"weights": {}}, tmp_path / "other.pt")
-    with pytest.raises(ArtefactError, match=r"other\.pt is not a checkpoint of this project"):
-        load_checkpoint(tmp_path / "other.pt")
-
-
 def test_a_checkpoint_of_another_schema_is_refused(
     trained: tuple[Store, Stamp], tmp_path: Path
 ) -> None:
@@ -254,6 +247,101 @@ def test_a_device_that_is_not_there_is_named() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="'cuda' is not to be had here"):
             pick_device("cuda")
+
+
+ALL_KNOBS = replace(TINY, warmup=30, ema=0.9, grad_clip=0.5, patience=5)
+SEQUENCES = TrainConfig(
+    experiment="sequences",
+    model=Mamba2Config(encoding="v3", context=12, width=16, layers=1, state=4, head=8, chunk=8),
+    epochs=2,
+    loss_weights=loss_weights("v3"),
+    warmup=10,
+    ema=0.5,
+)
+
+
+@pytest.mark.parametrize("config", [ALL_KNOBS, SEQUENCES], ids=lambda c: c.experiment)
+def test_with_all_knobs_a_cut_off_run_still_ends_as_one_that_was_not(
+    config: TrainConfig,
+    own_store: Store,
+    quiet: Progress,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Averaged weights, warm-up and the moving starts of sequences go on as well."""
+    shutil.copytree(own_store.root, tmp_path / "whole")
+    whole = folder_of(Store(tmp_path / "whole"), run(Store(tmp_path / "whole"), config, quiet))
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
+    with pytest.raises(CutOffError):
+        run(own_store, config, Cutting(300))
+    cut = folder_of(own_store, run(own_store, config, quiet))
+    for name in ("best.pt", "final.pt"):
+        one, other = (load_checkpoint(f / name).model.state_dict() for f in (whole, cut))
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+
+
+def test_averaged_weights_are_what_is_kept(own_store: Store, quiet: Progress) -> None:
+    """An average of all weights so far lags behind the last ones."""
+    plain, averaged = (
+        load_checkpoint(folder_of(own_store, run(own_store, config, quiet)) / "final.pt").model
+        for config in (TINY, replace(TINY, experiment="averaged", ema=0.999))
+    )
+    for (name, one), other in zip(
+        plain.state_dict().items(), averaged.state_dict().values(), strict=True
+    ):
+        assert not torch.equal(one, other), name
+
+
+def test_the_learning_rate_warms_up_and_anneals() -> None:
+    config = replace(TINY, lr=0.1, epochs=4, warmup=10)
+    rising = [learning_rate(config, 0, step) for step in (0, 4, 9, 500)]
+    assert rising == pytest.approx([0.01, 0.05, 0.1, 0.1])
+    rates = [learning_rate(config, epoch, 500) for epoch in range(4)]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+    for rate in rates:
+        assert rate == pytest.approx(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "ends"),
+    [
+        ([3, 2, 1], 1, False),
+        ([3, 2, 2], 1, True),
+        ([3, 1, 2], 2, False),
+        ([3, 1, 2, 2], 2, True),
+        ([1, 1, 1, 1], None, False),
+        ([1] * 9, None, True),
+        ([], 1, False),
+    ],
+)
+def test_a_run_ends_when_it_has_not_become_better(
+    losses: list[float], patience: int | None, ends: bool
+) -> None:
+    config = replace(TINY, epochs=9, patience=patience)
+    assert over(config, [{"loss": 0.0, "validation_loss": loss} for loss in losses]) is ends
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_run_before_it_ends_it(
+    built_store: Store, tmp_path: Path, number: signal.Signals
+) -> None:
+    """A real process, ended in the middle of an epoch, goes on with the next step."""
+    root = tmp_path / "data"
+    shutil.copytree(built_store.root, root)
+    command = [sys.executable, "-m", "melee_pipeline_tests.training.long_run", str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "training\n"
+        process.send_signal(number)
+        process.wait(timeout=60)
+    assert process.returncode in (-number, 1, 130)
+    [resume] = root.glob("runs/long/*/resume.pt")
+    state = torch.load(resume, weights_only=True)
+    assert state["begun"]["step"] > 0
+    assert state["steps"] == state["begun"]["step"]
 
 
 @pytest.mark.replays

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from melee_pipeline.models.prediction import Prediction
+from melee_pipeline.models.prediction import PredictedSlots, Prediction
 from melee_pipeline.schema.encoding import encoding
-from melee_pipeline.training.losses import Objective, Targets, masked_sum
+from melee_pipeline.schema.field import Predict
+from melee_pipeline.tensors.decode import Decoded
+from melee_pipeline.training.config import loss_weights
+from melee_pipeline.training.losses import Objective, Targets, masked_sum, targets_of
 from melee_pipeline_tests.training.predictions import STEPS, random_pair
 
 WEIGHTS = {"continuous": 1.0, "binary": 0.5, "action_state": 2.0, "jumps_left": 0.5}
@@ -142,3 +147,53 @@ def test_a_mask_is_broadcast() -> None:
     values, mask = torch.arange(24.0).view(2, 3, 4), torch.tensor([1.0, 0.0])[:, None, None]
     total, count = masked_sum(values, mask)
     assert (total.item(), count.item()) == (sum(range(12)), 12)
+
+
+def test_changes_in_steps_count_linearly_beyond_one() -> None:
+    """Huber: half the square of an error within a step, and the error less a half beyond it."""
+    scheme = encoding("v3")
+    _, prediction, targets = random_pair(scheme, recorded=0.5)
+    sums, counts = Objective(scheme, loss_weights("v3"))(prediction, targets)
+    names = [slot.name for slot in scheme.predicted(Predict.DELTA)]
+    wanted, count = 0.0, 0
+    small = large = 0
+    for index in product(*(range(size) for size in prediction.delta.shape)):
+        if not targets.recorded[names[index[-1]]][index[0]]:
+            continue
+        error = abs(float(prediction.delta[index].detach()) - float(targets.delta[index]))
+        wanted += error**2 / 2 if error < 1 else error - 0.5
+        count += 1
+        small, large = small + (error < 1), large + (error >= 1)
+    assert small > 10
+    assert large > 10
+    assert float(sums[0]) == pytest.approx(wanted, rel=1e-4)
+    assert int(counts[0]) == count
+
+
+@pytest.mark.parametrize("version", ["v1", "v3"])
+def test_frames_that_another_window_predicts_do_not_count(version: str) -> None:
+    """As if those frames were not there."""
+    scheme = encoding(version)
+    frames, prediction, _ = random_pair(scheme)
+    slots = PredictedSlots(scheme)
+    objective = Objective(scheme, loss_weights(version))
+    new = torch.tensor([1, STEPS, 2, 1, STEPS])
+    found = objective(prediction, targets_of(slots, frames, STEPS, new))
+    wanted = torch.zeros(2, len(objective.parts))
+    for b, count in enumerate(new.tolist()):
+        one = Decoded(*(pick(getattr(frames, f.name), b) for f in fields(frames)))
+        part = Prediction(
+            prediction.delta[b : b + 1, -count:],
+            prediction.value[b : b + 1, -count:],
+            {name: logits[b : b + 1, -count:] for name, logits in prediction.classes.items()},
+        )
+        wanted += torch.stack(objective(part, targets_of(slots, one, count)))
+    torch.testing.assert_close(found[0], wanted[0])
+    assert torch.equal(found[1], wanted[1])
+
+
+def pick(part: Any, b: int) -> Any:  # noqa: ANN401 - a tensor, or tensors by name
+    """One window of a batch."""
+    if isinstance(part, dict):
+        return {name: values[b : b + 1] for name, values in part.items()}
+    return part[b : b + 1]
