@@ -98,11 +98,13 @@ def extracted_replays(context: dg.AssetExecutionContext, data_root: DataRoot) ->
 def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> Result:
     """One Parquet table per game, in game units, and an index with a row for every file met.
 
+    Choose a source in the *Partitions* tab:
+
     - `files` = `games` + `refused_files`; `refused` counts these by reason: no file is lost in
       silence, each has its row in `index`
     - `parsed_now`: files read in this run; the others were parsed before
     - `lengths`, `most_played`, and behind *Show Markdown* the heat map `characters_by_stage`
-    - the *Columns* tab has every column with its unit
+    - *Columns* names every column with its unit
     """
     from melee_pipeline.replays.source import parse_source
 
@@ -131,7 +133,7 @@ def encoded_shards(context: dg.AssetExecutionContext, data_root: DataRoot) -> Re
     - `ranges`: the least and the greatest of each field, and how many games record it
     - `ids_mapped_to_unknown`: values that a category has no class for; `left_out`: games that
       cannot be packed, with the reason
-    - the *Columns* tab leads from each packed field to the Parquet columns it is made from
+    - *Columns* leads from each packed field to the Parquet columns it is made from
     """
     from melee_pipeline.tensors.shards import build_shards
 
