@@ -159,5 +159,8 @@ def test_what_no_try_can_mend_is_not_tried_again(world: World) -> None:
         raise_on_error=False,
     )
     [failure] = result.get_step_failure_events()
-    assert "nikki is fetched by hand: open https://1drv.ms" in str(failure.step_failure_data)
+    said = str(failure.step_failure_data)
+    assert "nikki: it cannot be fetched by a program" in said
+    assert "Open https://1drv.ms" in said
+    assert str(world.store.archives("nikki")) in said
     assert not [event for event in result.all_events if event.is_step_up_for_retry]

@@ -97,8 +97,8 @@ def test_numbers_that_no_game_has_and_shards_of_other_rows(own_store: Store) -> 
     [path] = own_store.shards(SOURCE).glob("*.safetensors")
     header = {"melee_pipeline": pq_header(path)}
     content = load_file(path)
-    place = next(p for p in shard_layout().places if p.name == "player_f4")
-    content["records"][11, place.start : place.start + 4] = (0, 0, 0xC0, 0x7F)  # NaN
+    place = next(p for p in shard_layout().places if p.name == "player_f2")
+    content["records"][11, place.start : place.start + 2] = (0, 0x7E)  # NaN
     save_file(content, path, metadata=header)
     assert failed(checks.check_shards(own_store, stamp)) == {"finite_and_in_range", "round_trip"}
 
