@@ -4,9 +4,11 @@ Before Dagster itself starts, the sample source is made, sources and experiments
 runs that a killed instance left as started are marked as failed, and old logs are deleted.
 """
 
+import os
 import runpy
 import socket
 import sys
+from pathlib import Path
 
 import dagster as dg
 
@@ -34,7 +36,9 @@ def main(port: int) -> None:
             for run in reap(instance):
                 print(f"Run {run} was cut off: it is marked as failed.")
         print(f"The UI: http://localhost:{port}    Drop archives into {inbox(store)}", flush=True)
-        sys.argv = ["dagster", "dev", "--workspace", "workspace.yaml", "--port", str(port)]
+        workspace = str(Path("workspace.yaml").resolve())
+        os.chdir(os.environ["DAGSTER_HOME"])  # elsewhere Dagster warns of every other dagster.yaml
+        sys.argv = ["dagster", "dev", "--workspace", workspace, "--port", str(port)]
         runpy.run_module("dagster", run_name="__main__")
 
 

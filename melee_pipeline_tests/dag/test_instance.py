@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 
+from melee_pipeline.dag.automation.tries import CUT_OFF, REASON_TAG
 from melee_pipeline.dag.instance import LOG_DAYS, alone, drop_old_logs, reap
 from melee_pipeline.errors import BusyError
 from melee_pipeline_tests.dag.ticks import temporary_instance
@@ -65,6 +66,8 @@ def test_runs_whose_process_is_gone_are_reported_and_the_living_left_alone(
             process.wait()
     assert status_of(instance, dead) == status_of(instance, never) == Status.FAILURE
     assert status_of(instance, mistaken) == Status.FAILURE
+    found = instance.get_run_by_id(dead)
+    assert found is not None and found.tags[REASON_TAG] == CUT_OFF
     assert status_of(instance, leaving) == Status.CANCELED
     assert (status_of(instance, living), status_of(instance, done)) == (
         Status.STARTED,

@@ -154,6 +154,20 @@ def test_waits_double(dag: Dag, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
 
 
+def test_runs_that_ended_with_dagster_use_up_no_try(dag: Dag) -> None:
+    for number in range(1, 6):
+        asked = tries.request(dag.instance, "work", None)
+        assert isinstance(asked, dg.RunRequest), "and there is nothing to wait for"
+        assert asked.run_key and asked.run_key.endswith(f" run {number}")
+        assert asked.tags["melee/try"] == "1"
+        dag.pretend(FAILED, "add_source", asked, failure_reason="UNEXPECTED_TERMINATION")
+    last = tries.request(dag.instance, "work", None)
+    assert isinstance(last, dg.RunRequest)
+    dag.pretend(FAILED, "add_source", last, failure_reason="STEP_FAILURE")
+    why = tries.request(dag.instance, "work", None)
+    assert isinstance(why, str) and "failed; try 2 of 3 at" in why
+
+
 def test_what_was_cancelled_stays_so(dag: Dag) -> None:
     add_source(dag.store, "web", "http://127.0.0.1:9/web.7z")
     [asked], _ = dag.look(new_sources)
