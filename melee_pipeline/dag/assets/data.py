@@ -1,5 +1,8 @@
 """From a source's archive to its tensor shards: four assets, one partition for each source."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 
 from melee_pipeline.dag.checks import check
@@ -7,10 +10,24 @@ from melee_pipeline.dag.metadata import Result
 from melee_pipeline.dag.metadata import sources as show
 from melee_pipeline.dag.partitions import SOURCES
 from melee_pipeline.dag.resources import DataRoot
+from melee_pipeline.errors import BusyError, PassingDownloadError
 from melee_pipeline.versions import ENCODER_VERSION, EXTRACTOR_VERSION, PARSER_VERSION
 
 OWNERS = ["team:melee-pipeline"]
-TRIES, FIRST_WAIT = 3, 30  # more tries of a download that failed, and seconds before the first
+TRIES, FIRST_WAIT = 3, 30  # more tries of what may mend itself, and seconds before the first
+
+
+@contextmanager
+def again_later(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Ask for another try when a download may mend itself, or another process has the source.
+
+    Whatever else fails (a wrong link, a source fetched by hand) is the same in a minute.
+    """
+    try:
+        yield
+    except (PassingDownloadError, BusyError) as error:
+        wait = FIRST_WAIT * 2**context.retry_number
+        raise dg.RetryRequested(max_retries=TRIES, seconds_to_wait=wait) from error
 
 
 @dg.asset(
@@ -37,18 +54,13 @@ def replay_archive(context: dg.AssetExecutionContext, data_root: DataRoot) -> Re
     - `seconds`, `resumed_from`: how the download went
     - `made_now`: false when this run found everything done already, as in all assets here
     """
-    from melee_pipeline.errors import BusyError, PassingDownloadError
     from melee_pipeline.sources.catalog import find_source
     from melee_pipeline.sources.download import fetch_archive
 
     store = data_root.store()
-    try:
-        source = find_source(store, context.partition_key)
+    source = find_source(store, context.partition_key)
+    with again_later(context):
         stamp = fetch_archive(store, source, data_root.progress(context.log))
-    except (PassingDownloadError, BusyError) as error:
-        # Whatever else fails (a wrong link, a source fetched by hand) is the same in a minute.
-        wait = FIRST_WAIT * 2**context.retry_number
-        raise dg.RetryRequested(max_retries=TRIES, seconds_to_wait=wait) from error
     return show.archive(stamp)
 
 
@@ -75,9 +87,9 @@ def extracted_replays(context: dg.AssetExecutionContext, data_root: DataRoot) ->
     from melee_pipeline.sources.extract import extract_replays
 
     store = data_root.store()
-    return show.replays(
-        store, extract_replays(store, context.partition_key, data_root.progress(context.log))
-    )
+    with again_later(context):
+        stamp = extract_replays(store, context.partition_key, data_root.progress(context.log))
+    return show.replays(store, stamp)
 
 
 @dg.asset(
@@ -109,7 +121,8 @@ def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> Resu
     from melee_pipeline.replays.source import parse_source
 
     store = data_root.store()
-    stamp = parse_source(store, context.partition_key, data_root.progress(context.log))
+    with again_later(context):
+        stamp = parse_source(store, context.partition_key, data_root.progress(context.log))
     return show.games(store, stamp)
 
 
@@ -138,5 +151,6 @@ def encoded_shards(context: dg.AssetExecutionContext, data_root: DataRoot) -> Re
     from melee_pipeline.tensors.shards import build_shards
 
     store = data_root.store()
-    stamp = build_shards(store, context.partition_key, data_root.progress(context.log))
+    with again_later(context):
+        stamp = build_shards(store, context.partition_key, data_root.progress(context.log))
     return show.shards(store, stamp)
