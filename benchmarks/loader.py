@@ -5,10 +5,10 @@
 The training sets are those of benchmarks.many_games: all figures are of a warm page cache, unless
 `--cold` copies the shards and asks the system to drop their pages first.
 
-Each size is measured in a process of its own. Training is the real `Trainer` on `mlp_v2` at batch
-512; after every 20 of its steps the bare model takes 20 on one ready, decoded batch, so that both
-see the same machine. Ratios are medians over such pairs, by the clock and by processor time (which
-other programs on the machine disturb less).
+Each size is measured in a process of its own. Training is the real `Trainer` on a recipe, an MLP at
+batch 512; after every 20 of its steps the bare model takes 20 on one ready, decoded batch, so that
+both see the same machine. Ratios are medians over such pairs, by the clock and by processor time
+(which other programs on the machine disturb less).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,9 +36,9 @@ from melee_pipeline.progress import Advance
 from melee_pipeline.store import Store
 from melee_pipeline.tensors.training_set import load_training_set, open_games
 from melee_pipeline.tensors.windows import Batch, Windows
-from melee_pipeline.training.device import settle
+from melee_pipeline.training.device import precise, settle
 from melee_pipeline.training.losses import Objective, targets_of
-from melee_pipeline.training.recipes import mlp_v2
+from melee_pipeline.training.recipes import RECIPES
 from melee_pipeline.training.run import RunFolder
 from melee_pipeline.training.trainer import Trainer
 
@@ -71,10 +70,10 @@ class TimedWindows(Windows):
 class TimedTrainer(Trainer):
     """A trainer that is told its windows."""
 
-    windows: TimedWindows
+    windows: TimedWindows | None = None
 
     def epoch_windows(self, order: int) -> Windows:
-        return self.windows
+        return self.windows or super().epoch_windows(order)
 
 
 Times = tuple[float, float]  # by the clock and of the processor
@@ -132,10 +131,12 @@ def bare_step(trainer: Trainer, batch: Batch) -> Callable[[], None]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=trainer.config.lr, weight_decay=1e-5)
     on_device = batch.to(trainer.device)
     frames = model.decoder(on_device.frames, on_device.available)
-    targets = targets_of(model.slots, frames, 1)
+    targets = targets_of(model.slots, frames, model.supervised)
 
     def step() -> None:
-        loss = objective.total(*objective(model(frames), targets))
+        with precise(trainer.config.precision, trainer.device):
+            prediction = model(frames).float()
+        loss = objective.total(*objective(prediction, targets))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -143,25 +144,27 @@ def bare_step(trainer: Trainer, batch: Batch) -> Callable[[], None]:
     return step
 
 
-def measure_one(root: Path, steps: int, device: str) -> dict[str, float]:
+def measure_one(root: Path, steps: int, device: str, recipe: str) -> dict[str, float]:
     """All figures of one training set."""
     store = Store(root)
-    config = replace(mlp_v2(), batch_size=BATCH)
+    config = RECIPES[recipe]()
+    size = config.batch_size or BATCH
     before = memory("RssAnon")
     started = time.perf_counter()
     games = load_training_set(store).split("train")
     opened = settle(open_games(store, games), torch.device(device))
-    windows = TimedWindows(opened, config.model.context)
+    where = torch.device(device)
+    folder = RunFolder(root / "run")
+    trainer = TimedTrainer(config, folder, opened, None, where, "benchmark", size, {})
+    plain = trainer.epoch_windows(0)
+    windows = TimedWindows(opened, plain.context, plain.count)
     seconds = time.perf_counter() - started
-    some = torch.randint(len(windows), (200, BATCH), generator=torch.Generator().manual_seed(0))
+    some = torch.randint(len(windows), (200, size), generator=torch.Generator().manual_seed(0))
     windows.batch(some[0])
     first = time.perf_counter()
     for samples in some:
         windows.batch(samples)
     gather = time.perf_counter() - first
-    folder = RunFolder(root / "run")
-    where = torch.device(device)
-    trainer = TimedTrainer(config, folder, opened, None, where, "benchmark", BATCH, {})
     trainer.windows = windows
     clock = Alternating(bare_step(trainer, windows.batch(some[0])), steps, trainer.device)
     with suppress(EnoughError):
@@ -178,8 +181,8 @@ def measure_one(root: Path, steps: int, device: str) -> dict[str, float]:
         "step ms": real / BLOCK * 1e3,
         "loader ms": loading * 1e3,
         "loader %": 100 * loading / (real / BLOCK),
-        "samples/s": BATCH * BLOCK / real,
-        "bare samples/s": BATCH * BLOCK / bare,
+        "frames/s": size * windows.count * BLOCK / real,
+        "bare frames/s": size * windows.count * BLOCK / bare,
         "of bare %": clock.of_bare(0),
         "of bare %, processor": clock.of_bare(1),
         "peak RSS MB": memory("VmHWM"),
@@ -197,6 +200,7 @@ def measure_all(
     games: Annotated[list[int] | None, typer.Option(help="A size; repeat for several.")] = None,
     steps: Annotated[int, typer.Option(help="Steps of each side, 512 windows each.")] = 300,
     device: str = "cpu",
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")] = "mlp_v2",
     cold: Annotated[bool, typer.Option(help="Copy the shards, and drop their pages.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where the data goes for the while.")] = None,
 ) -> None:
@@ -210,7 +214,7 @@ def measure_all(
             if cold:
                 drop_pages(store)
             command = [sys.executable, "-m", "benchmarks.loader", "--one", str(store.root)]
-            command += ["--steps", str(steps), "--device", device]
+            command += ["--steps", str(steps), "--device", device, "--recipe", recipe]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             for key, value in json.loads(out).items():
                 rows.setdefault(key, []).append(f"{value:,.{0 if value >= 1000 else 3}f}")
@@ -219,12 +223,14 @@ def measure_all(
     for key, values in rows.items():
         table.add_row(key, *values)
     Console().print(table)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {device}, {cold=}")
+    print(
+        f"{recipe}, torch {torch.__version__}, {torch.get_num_threads()} threads, {device}, {cold=}"
+    )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        _, _, folder, _, steps, _, device = sys.argv
-        print(json.dumps(measure_one(Path(folder), int(steps), device)))
+        _, _, folder, _, steps, _, device, _, recipe = sys.argv
+        print(json.dumps(measure_one(Path(folder), int(steps), device, recipe)))
     else:
         typer.run(measure_all)

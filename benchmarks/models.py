@@ -19,22 +19,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from melee_pipeline.models.config import Mamba2Config, ModelConfig
+from melee_pipeline.models.config import ModelConfig
 from melee_pipeline.models.world import build_model
 from melee_pipeline.schema.rows import blocks, packed_fields
 from melee_pipeline.tensors.records import shard_layout
 from melee_pipeline.tensors.windows import Batch
-from melee_pipeline.training.config import TrainConfig
-from melee_pipeline.training.device import pick_device
+from melee_pipeline.training.config import loss_weights
+from melee_pipeline.training.device import pick_device, precise
 from melee_pipeline.training.losses import Objective, targets_of
-from melee_pipeline.training.recipes import mlp_v2
+from melee_pipeline.training.recipes import RECIPES
 
-MODELS: dict[str, ModelConfig] = {
-    "mlp_v2": mlp_v2().model,
-    "mamba2, 10 frames": Mamba2Config(encoding="v2", context=10),
-    "mamba2, 30 frames": Mamba2Config(encoding="v2", context=30),
-    "mamba2, 60 frames": Mamba2Config(encoding="v2", context=60),
-}
+MODELS: dict[str, ModelConfig] = {name: make().model for name, make in RECIPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +58,7 @@ def task_of(config: ModelConfig, batch: int, device: torch.device, bf16: bool, f
     """A model's forward, loss and backward on one batch; `fuse` compiles the forward."""
     torch.manual_seed(0)
     model = build_model(config).to(device).train()
-    weights = TrainConfig(experiment="benchmark", model=config).loss_weights
-    objective = Objective(model.encoding, weights).to(device)
+    objective = Objective(model.encoding, loss_weights(config.encoding)).to(device)
     packed = random_batch(batch, config.context + 1).to(device)
     frames = model.decoder(packed.frames, packed.available)
     forward = torch.compile(model) if fuse else model
@@ -73,9 +67,9 @@ def task_of(config: ModelConfig, batch: int, device: torch.device, bf16: bool, f
 
     def step() -> None:
         model.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            truth = targets_of(model.slots, frames, supervised)
-            loss = objective.total(*objective(forward(frames), truth))
+        with precise("bfloat16" if bf16 else "float32", device):
+            prediction = forward(frames).float()
+        loss = objective.total(*objective(prediction, targets_of(model.slots, frames, supervised)))
         loss.backward()  # type: ignore[no-untyped-call]
 
     return Task(step, supervised, sum(parameter.numel() for parameter in model.parameters()))
@@ -102,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--batch", type=int, default=64, help="windows a step")
+    parser.add_argument("--only", nargs="*", help="recipes; all when left out")
     parser.add_argument("--seconds", type=float, default=5.0, help="of measuring, a model")
     parser.add_argument("--bf16", action="store_true", help="mixed precision")
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
@@ -117,7 +112,8 @@ def main() -> None:
     table.add_column("model")
     for column in columns:
         table.add_column(column, justify="right")
-    for name, config in MODELS.items():
+    for name in options.only or MODELS:
+        config = MODELS[name]
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         task = task_of(config, options.batch, device, options.bf16, options.compile)

@@ -1,4 +1,4 @@
-"""One process at a time works on a source."""
+"""One process at a time works on a source, and on a training run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,29 @@ R = TypeVar("R")
 
 @contextmanager
 def source_lock(store: Store, source: str) -> Iterator[None]:
-    """Work on a source, alone. What killed runs of it left is swept away first.
+    """Work on a source, alone. What killed runs of it left is swept away first."""
+    with alone(store, source):
+        store.sweep(source)
+        yield
+
+
+@contextmanager
+def run_lock(store: Store, experiment: str, version: str) -> Iterator[None]:
+    """Work on a training run, alone."""
+    with alone(store, f"{experiment}.{version}"):  # no source has a dot in its name
+        yield
+
+
+@contextmanager
+def alone(store: Store, name: str) -> Iterator[None]:
+    """Nobody else is here under this name.
 
     The system frees the lock of a process that dies, so it is never stale. Raises BusyError that
     names who holds it.
     """
     store.locks.mkdir(parents=True, exist_ok=True)
-    holder = store.locks / f"{source}.holder"
-    lock = FileLock(store.locks / f"{source}.lock")
+    holder = store.locks / f"{name}.holder"
+    lock = FileLock(store.locks / f"{name}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
@@ -35,11 +50,10 @@ def source_lock(store: Store, source: str) -> Iterator[None]:
         with suppress(FileNotFoundError):  # it has just ended
             who = holder.read_text() or who
         raise BusyError(
-            f"{source}: {who} is working on it; wait until it has ended, then run again"
+            f"{name}: {who} is working on it; wait until it has ended, then run again"
         ) from error
     try:
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-        store.sweep(source)
         yield
     finally:
         holder.unlink(missing_ok=True)

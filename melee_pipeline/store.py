@@ -1,6 +1,6 @@
 """Every path of the data root, atomic writes, and stamps.
 
-    <root>/sources.yaml, experiments.yaml     the user's own
+    <root>/sources.yaml, experiments.yaml     the user's own; inbox/: see dag/automation
     <root>/archives/<source>/…                downloaded archives
     <root>/replays/<source>/…                 extracted replays
     <root>/games/<source>/<md5>.parquet       parsed games, beside index.parquet

@@ -1,19 +1,13 @@
-"""The code location: assets, checks, resources, sensor."""
+"""The code location: assets, checks, jobs, resources, and what happens by itself."""
 
 import dagster as dg
 
-from melee_pipeline.dag.assets import data, models
-from melee_pipeline.dag.automation import register_partitions_sensor
-from melee_pipeline.dag.resources import DataRoot, Trainer, default_data_root
-
-SOURCE_ASSETS = [
-    data.replay_archive,
-    data.extracted_replays,
-    data.parsed_games,
-    data.encoded_shards,
-]
-MODEL_ASSETS = [models.checkpoint, models.evaluation]
-ASSETS = [*SOURCE_ASSETS, models.training_set, *MODEL_ASSETS]
+from melee_pipeline.dag.automation.join import training_set_follows
+from melee_pipeline.dag.automation.register import register_partitions
+from melee_pipeline.dag.automation.retrain import retrain
+from melee_pipeline.dag.automation.sources import new_sources
+from melee_pipeline.dag.jobs import ASSETS, JOBS
+from melee_pipeline.dag.resources import DataRoot, default_data_root
 
 # Steps are forked from a server that has imported this module, not started as bare interpreters.
 EXECUTOR = dg.multiprocess_executor.configured({"start_method": {"forkserver": {}}})
@@ -24,19 +18,9 @@ def defs() -> dg.Definitions:
     """Everything that Dagster loads."""
     return dg.Definitions(
         assets=ASSETS,
-        jobs=[
-            dg.define_asset_job(
-                "add_source",
-                selection=dg.AssetSelection.assets(*SOURCE_ASSETS),
-                description="Download, extract, parse and encode one source.",
-            ),
-            dg.define_asset_job(
-                "train_experiment",
-                selection=dg.AssetSelection.assets(*MODEL_ASSETS),
-                description="Train and evaluate one experiment on the training set as it is.",
-            ),
-        ],
-        sensors=[register_partitions_sensor],
+        jobs=JOBS,
+        sensors=[register_partitions, new_sources, training_set_follows],
+        schedules=[retrain],
         executor=EXECUTOR,
-        resources={"data_root": DataRoot(path=default_data_root()), "trainer": Trainer()},
+        resources={"data_root": DataRoot(path=default_data_root())},
     )

@@ -1,7 +1,6 @@
 """The whole chain on sample games, from download to lineage, with nothing from outside.
 
-    python -m melee_pipeline.dag.demo            everything, as `make demo` does
-    python -m melee_pipeline.dag.demo --prepare  only the sample source, as `make dev` does
+    python -m melee_pipeline.dag.demo, or make demo
 
 The games are simulated, written as real `.slp` files, packed into an archive and served by a
 local HTTP server to the project's own downloader. The chain runs as Dagster assets, so that
@@ -16,14 +15,15 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Annotated
 
 import dagster as dg
-import typer
 
 from melee_pipeline import tables
-from melee_pipeline.dag.partitions import register_partitions
-from melee_pipeline.dag.resources import DataRoot, Trainer, default_data_root
+from melee_pipeline.dag.assets.models import training_set
+from melee_pipeline.dag.instance import alone
+from melee_pipeline.dag.jobs import ASSETS, MODEL_ASSETS, SOURCE_ASSETS
+from melee_pipeline.dag.partitions import SAMPLE, register_partitions
+from melee_pipeline.dag.resources import DataRoot, default_data_root
 from melee_pipeline.errors import DownloadError, MeleePipelineError
 from melee_pipeline.lineage import read_lineage
 from melee_pipeline.progress import RichProgress
@@ -32,7 +32,7 @@ from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.store import ARCHIVE, CHECKPOINT, EVALUATION, Stamp, Store
 
-SOURCE, GAMES = "sample", 24
+GAMES = 24
 EXPERIMENT = "demo"
 PORT = 48127
 
@@ -68,14 +68,14 @@ def prepare(store: Store) -> None:
 
     Once that is done it is not done again: the archive in the data root is enough from then on.
     """
-    if store.stamp(ARCHIVE, SOURCE):
+    if store.stamp(ARCHIVE, SAMPLE):
         return
     archive = store.root / "demo" / "sample-games.7z"
     if not archive.exists():
-        typer.echo(f"Simulating {GAMES} games as .slp files …")
+        print(f"Simulating {GAMES} games as .slp files …")
         sample_archive(archive, GAMES)
     with served(archive.parent) as url:
-        source = add_source(store, SOURCE, f"{url}/{archive.name}")
+        source = add_source(store, SAMPLE, f"{url}/{archive.name}")
         fetch_archive(store, source, RichProgress())
 
 
@@ -83,49 +83,36 @@ def materialize_chain(
     instance: dg.DagsterInstance, store: Store, source: str, experiment: str
 ) -> None:
     """Materialize one source, the training set and one experiment, in this process."""
-    from melee_pipeline.dag.assets.models import training_set
-    from melee_pipeline.dag.definitions import MODEL_ASSETS, SOURCE_ASSETS
-
-    resources = {
-        "data_root": DataRoot(path=str(store.root), bars=True),
-        "trainer": Trainer(wandb="off"),
-    }
     quiet = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
-    everything = [*SOURCE_ASSETS, training_set, *MODEL_ASSETS]
-    for assets, partition in (
-        (SOURCE_ASSETS, source),
-        ([training_set], None),
-        (MODEL_ASSETS, experiment),
+    told_nobody = {"ops": {"checkpoint": {"config": {"wandb": "off"}}}}
+    for assets, partition, config in (
+        (SOURCE_ASSETS, source, quiet),
+        ([training_set], None, quiet),
+        (MODEL_ASSETS, experiment, {**quiet, **told_nobody}),
     ):
-        typer.echo(f"Materializing {', '.join(a.key.to_user_string() for a in assets)} …")
+        print(f"Materializing {', '.join(a.key.to_user_string() for a in assets)} …")
         dg.materialize(
-            everything,
+            ASSETS,
             selection=assets,
             partition_key=partition,
             instance=instance,
-            resources=resources,
-            run_config=quiet,
+            resources={"data_root": DataRoot(path=str(store.root), bars=True)},
+            run_config=config,
         )
 
 
-def main(
-    prepare_only: Annotated[
-        bool, typer.Option("--prepare", help="Only the sample source.")
-    ] = False,
-) -> None:
+def main() -> None:
     """Run the demo on MELEE_DATA (by default ./data) and the instance of DAGSTER_HOME."""
     started = time.monotonic()
     store = Store(default_data_root())
-    prepare(store)
-    with dg.DagsterInstance.get() as instance:
+    with alone(), dg.DagsterInstance.get() as instance:
+        prepare(store)
         register_partitions(instance, store)
-        if prepare_only:
-            return
-        materialize_chain(instance, store, SOURCE, EXPERIMENT)
+        materialize_chain(instance, store, SAMPLE, EXPERIMENT)
     trained = store.need(CHECKPOINT, EXPERIMENT, f"--experiment {EXPERIMENT}")
     measured = store.need(EVALUATION, EXPERIMENT, f"--experiment {EXPERIMENT}")
     _show(store, trained, measured)
-    typer.echo(f"The chain took {time.monotonic() - started:.0f} s. `make dev` shows it all.")
+    print(f"The chain took {time.monotonic() - started:.0f} s. `make dev` shows it all.")
 
 
 def _show(store: Store, trained: Stamp, measured: Stamp) -> None:
@@ -133,14 +120,14 @@ def _show(store: Store, trained: Stamp, measured: Stamp) -> None:
     tables.print_epochs(store, trained)
     tables.print_evaluation(measured)
     tables.print_lineage(read_lineage(run))
-    typer.echo("Pictures:")
+    print("Pictures:")
     for picture in sorted(run.rglob("*.png")):
-        typer.echo(f"  {picture}")
-    typer.echo(f"Checkpoint: {run / 'best.pt'}")
+        print(f"  {picture}")
+    print(f"Checkpoint: {run / 'best.pt'}")
 
 
 if __name__ == "__main__":
     try:
-        typer.run(main)
+        main()
     except MeleePipelineError as error:
         sys.exit(f"error: {error}")

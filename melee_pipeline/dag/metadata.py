@@ -162,7 +162,7 @@ def training_set(store: Store, stamp: Stamp) -> Result:
     return _result(stamp, checks.check_training_set(store), metadata)
 
 
-def checkpoint(store: Store, stamp: Stamp) -> Result:
+def checkpoint(store: Store, stamp: Stamp, knobs: Row) -> Result:
     """checkpoint: curves, epochs, and the walk back to archives and URLs."""
     from melee_pipeline.lineage import read_lineage, sources_of
 
@@ -185,7 +185,9 @@ def checkpoint(store: Store, stamp: Stamp) -> Result:
     metadata = {
         "curves": dg.MetadataValue.md(pictures.embed(run / "curves.png")),
         "lineage": table(rows),
+        "version": run.name,
         "data_fingerprint": manifest["data_fingerprint"],
+        "training_set": manifest["training_set"],
         **({"wandb": dg.MetadataValue.url(wandb_url)} if wandb_url else {}),
         "run_folder": dg.MetadataValue.path(str(run)),
         "manifest": dg.MetadataValue.path(str(run / "manifest.json")),
@@ -193,6 +195,7 @@ def checkpoint(store: Store, stamp: Stamp) -> Result:
         **numbers,
         "epochs": table(manifest["all_epochs"]),
         "config": dg.MetadataValue.json(manifest["config"]),
+        "overridden": table([{"knob": k, "value": str(v)} for k, v in knobs.items()]),
     }
     return _result(stamp, checks.check_checkpoint(store, stamp), metadata)
 

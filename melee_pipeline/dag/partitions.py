@@ -4,17 +4,21 @@ import dagster as dg
 
 from melee_pipeline.sources.catalog import load_catalog
 from melee_pipeline.store import Store
-from melee_pipeline.training.recipes import RECIPES
+from melee_pipeline.training.experiments import load_experiments
 
 SOURCES = dg.DynamicPartitionsDefinition(name="source")
 EXPERIMENTS = dg.DynamicPartitionsDefinition(name="experiment")
+SAMPLE = "sample"  # the source that `make dev` makes: it waits for a click, as in the README
 
 
 def missing_partitions(
     instance: dg.DagsterInstance, store: Store
 ) -> list[tuple[dg.DynamicPartitionsDefinition, list[str]]]:
-    """Sources of the catalogues and recipes that the instance does not know as partitions yet."""
-    wanted = [(SOURCES, sorted(load_catalog(store))), (EXPERIMENTS, sorted(RECIPES))]
+    """Sources and experiments that the instance does not know as partitions yet."""
+    wanted = [
+        (SOURCES, sorted(load_catalog(store))),
+        (EXPERIMENTS, sorted(load_experiments(store))),
+    ]
     found = []
     for partitions, names in wanted:
         known = set(instance.get_dynamic_partitions(str(partitions.name)))

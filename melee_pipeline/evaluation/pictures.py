@@ -49,12 +49,15 @@ def draw_paths(rollouts: Mapping[str, Rollout], path: Path) -> None:
         for player, colour in enumerate(("#4878a8", "#5a9e6f")):
             truth = rollout.truth[start, :, player].tolist()
             told = rollout.positions[start, :, player].tolist()
-            one.plot(*zip(*truth, strict=True), color=colour, label=f"player {player + 1}")
-            one.plot(*zip(*told, strict=True), color=colour, ls=":", marker=".", ms=3,
+            one.plot(*zip(*truth, strict=True), color=colour, lw=3, alpha=0.45,
+                     label=f"player {player + 1}, really")  # fmt: skip
+            one.plot(*zip(*told, strict=True), color=colour, lw=1.2, marker=".", ms=4,
                      label=f"player {player + 1}, foretold")  # fmt: skip
+            one.plot(*truth[0], color="black", marker="o", ms=4, ls="",
+                     label="start" if player else None)  # fmt: skip
         one.set_aspect("equal", adjustable="datalim")
         one.grid(alpha=0.3)
-    figure.axes[0].legend(fontsize=7)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     figure.suptitle("a third of a second from six lively moments, game units", fontsize=10)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=90)

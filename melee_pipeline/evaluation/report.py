@@ -88,12 +88,13 @@ def evaluate(store: Store, path: Path, *, device: str = "auto", progress: Progre
     models: dict[str, WorldModel] = {experiment: model}
     for name, kind in BASELINES.items():
         models[name] = kind(model.encoding, config.model.context).to(model.device).eval()
-    table, rollouts = _measure_all(store, models, held, config, progress)
+    table, losses, rollouts = _measure_all(store, models, held, config, progress)
     pictures = _draw(folder.path, path.stem, rollouts)
     report = {
         "split": held.split,
         "games": len(held.games),
         "table": table,
+        "losses": losses,  # of the model, by head
         "model": {key: value for key, value in table[0].items() if key != "model"},
         "beats_baselines": not lost_to_baselines(table),
         "lost_to_baselines": lost_to_baselines(table),
@@ -135,12 +136,13 @@ def _measure_all(
     held: Held,
     config: TrainConfig,
     progress: Progress,
-) -> tuple[list[Row], dict[str, Rollout]]:
+) -> tuple[list[Row], dict[str, float | None], dict[str, Rollout]]:
     device = next(iter(models.values())).device
     games = settle(open_games(store, held.games), device)
     long = rollout_windows(games, config.model.context)
     starts = pick_starts(long)
     table: list[Row] = []
+    losses: dict[str, float | None] = {}
     rollouts: dict[str, Rollout] = {}
     for name, model in models.items():
         tally = Tally(
@@ -155,9 +157,11 @@ def _measure_all(
             rollouts[name] = roll_out(model, long, starts, advance)
         # A baseline is certain of everything, so its loss says nothing beside a model's.
         loss = None if name in BASELINES else means["loss"]
+        parts = {part: means[f"loss_{part}"] for part in tally.objective.parts}
+        losses |= {} if name in BASELINES else parts
         measures = {key: means[key] for key in MEASURES}
         table.append({"model": name, "loss": loss, **measures, **_rollout_row(rollouts[name])})
-    return table, rollouts
+    return table, losses, rollouts
 
 
 def _rollout_row(rollout: Rollout) -> Row:

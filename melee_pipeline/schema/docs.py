@@ -7,7 +7,7 @@ from melee_pipeline.schema.columns import column_names
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.schema.field import Field, Predict
 from melee_pipeline.schema.rows import bytes_per_frame
-from melee_pipeline.schema.table import ENCODINGS, FIELDS
+from melee_pipeline.schema.table import DERIVED, ENCODINGS, FIELDS
 
 _INTRO = """# Fields
 
@@ -51,6 +51,25 @@ def _columns() -> list[str]:
     return lines
 
 
+def _derived() -> list[str]:
+    lines = [
+        "",
+        "## Derived for shards",
+        "",
+        "Made from a parsed game when it is packed; no Parquet column holds them.",
+        "",
+        "| field | from | since | unit | packed (error) | fed as |",
+        "|---|---|---|---|---|---|",
+    ]
+    for field in DERIVED:
+        fed = ", ".join(f.name for f in field.features)
+        lines.append(
+            f"| {field.name} | {field.path} | {_version(field)} | {field.unit} "
+            f"| {_packed(field)} | {fed} |"
+        )
+    return lines
+
+
 def _beside() -> list[str]:
     lines = ["", "## Tables beside the frames", ""]
     lines.append("A game has such a table only if it has rows for it: `<table>/<md5>.parquet`.")
@@ -68,8 +87,20 @@ def _beside() -> list[str]:
     return lines
 
 
+_SCHEME = {
+    "conditioned": "Beside the state of a frame stand the controllers of the next one, which is to "
+    "be predicted.",
+    "changes": "A number whose change is predicted is fed with its last change, too.",
+    "masks": "Masks tell the model which fields the replay records.",
+    "ego": "Each player is predicted from its own side: itself first, then the other.",
+    "persistent": "Predictions start from what was: learned transitions of classes, trust in flags "
+    "and shares of the last change.",
+}
+
+
 def _encoding(version: str) -> list[str]:
     enc = encoding(version)
+    told = [text for name, text in _SCHEME.items() if getattr(enc.scheme, name)]
     lines = [
         "",
         f"## Encoding {version}",
@@ -77,6 +108,7 @@ def _encoding(version: str) -> list[str]:
         f"{enc.per_player} numbers a player, {enc.per_frame} a frame; schema `{enc.schema_hash}`.",
         "What a replay does not record enters as 0 (as *unknown* for categories) and is left out",
         "of losses and metrics.",
+        *told,
         "",
         "| feature | from | scope | kind | scale | vocabulary → width | predicted |",
         "|---|---|---|---|---|---|---|",
@@ -89,6 +121,8 @@ def _encoding(version: str) -> list[str]:
             else ""
         )
         predicted = "" if slot.use.predict is Predict.NO else slot.use.predict.value
+        if slot.use.step:
+            predicted += f" in steps of {slot.use.step:g}"
         op = "" if slot.feature.name == slot.field.name else f" {slot.feature.op}"
         bit = f" {slot.feature.bit}" if slot.feature.op == "bit" else ""
         lines.append(
@@ -100,7 +134,7 @@ def _encoding(version: str) -> list[str]:
 
 def page() -> str:
     """The whole page, as Markdown."""
-    lines = [_INTRO.format(bytes=bytes_per_frame()), *_columns(), *_beside()]
+    lines = [_INTRO.format(bytes=bytes_per_frame()), *_columns(), *_derived(), *_beside()]
     for version in ENCODINGS:
         lines += _encoding(version)
     return "\n".join(lines) + "\n"

@@ -71,10 +71,14 @@ def load_catalog(store: Store) -> dict[str, Source]:
     Raises CatalogError naming the file and the entry that is not valid.
     """
     packaged = files("melee_pipeline.sources") / "catalog.yaml"
-    found = dict(_entries(packaged.read_text(), "the package's catalog.yaml"))
-    if store.user_catalog.exists():
-        found |= _entries(store.user_catalog.read_text(), str(store.user_catalog))
-    return found
+    packaged_entries = _entries(packaged.read_text(), "the package's catalog.yaml")
+    return {**packaged_entries, **own_sources(store)}
+
+
+def own_sources(store: Store) -> dict[str, Source]:
+    """The sources that the user has added, by name. Raises CatalogError as `load_catalog` does."""
+    path = store.user_catalog
+    return dict(_entries(path.read_text(), str(path))) if path.exists() else {}
 
 
 @lru_cache(maxsize=4)  # every step of every source asks; a hundred entries take a tenth of a second

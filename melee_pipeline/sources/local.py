@@ -58,13 +58,13 @@ def find_local(store: Store, source: Source, path: Path, progress: Progress) -> 
         raise DownloadError(
             f"{source.name}: {path} holds no replay (.slp, .slp.gz) and no archive (7z, zip, tar)"
         )
-    listing = _listing(path, found)
-    inputs = {"location": str(path), "listing": listing, "fetcher": FETCHER_VERSION}
+    listed = listing(path, found)
+    inputs = {"location": str(path), "listing": listed, "fetcher": FETCHER_VERSION}
     if current := store.current(ARCHIVE, source.name, inputs):
         return current
     archives = [_archive(path, file) for file in found.archives]
     size = sum(file.stat().st_size for file in found.files)
-    version = str(archives[0]["sha256"]) if path.is_file() else listing
+    version = str(archives[0]["sha256"]) if path.is_file() else listed
     if path.is_file():
         _verify(source, path, version)
     facts = {
@@ -87,7 +87,7 @@ def _archive(root: Path, path: Path) -> dict[str, object]:
     return {"name": name, "file": str(path), "bytes": size, "sha256": file_sha256(path)}
 
 
-def _listing(path: Path, found: Found) -> str:
+def listing(path: Path, found: Found) -> str:
     """Hash of names, sizes and times: tells cheaply whether anything was added or changed."""
     digest = hashlib.sha256()
     for file in found.files:

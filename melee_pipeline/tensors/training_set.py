@@ -69,16 +69,29 @@ class TrainingSet:
         return mine.head(max_games if max_games is not None else len(mine))
 
 
+def inputs_now(store: Store) -> dict[str, str]:
+    """What a training set would be made from if it were joined now: the stamp's `inputs`."""
+    return _inputs(_encoded(store))
+
+
+def _encoded(store: Store) -> dict[str, Stamp]:
+    return {name: store.need(SHARDS, name, f"--source {name}") for name in store.names(SHARDS)}
+
+
+def _inputs(sources: dict[str, Stamp]) -> dict[str, str]:
+    versions = {_input(name): stamp.version for name, stamp in sources.items()}
+    return versions | {"join": JOIN_VERSION, "validation_share": str(VALIDATION_SHARE)}
+
+
 def build_training_set(store: Store, progress: Progress) -> Stamp:
     """Join the games of all sources' shards, each game once, and split them.
 
     Raises ArtefactError when no source has shards, or none of them a game.
     """
-    sources = {name: store.need(SHARDS, name, f"--source {name}") for name in store.names(SHARDS)}
+    sources = _encoded(store)
     if not sources:
         raise ArtefactError(f"no source has been encoded in {store.root} yet; {_FIRST}")
-    inputs = {_input(name): stamp.version for name, stamp in sources.items()}
-    inputs |= {"join": JOIN_VERSION, "validation_share": str(VALIDATION_SHARE)}
+    inputs = _inputs(sources)
     if (found := store.current(TRAINING_SET, NAME, inputs)) and store.training_set.exists():
         return found
     with progress.task("training set", len(sources), "sources") as advance:

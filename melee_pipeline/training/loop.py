@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from melee_pipeline.errors import TrainingError
-from melee_pipeline.lineage import read_lineage
+from melee_pipeline.lineage import read_lineage, sources_of
+from melee_pipeline.locks import run_lock
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import encoding, hash_of
 from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256
@@ -63,7 +64,7 @@ def train(
     had_to_train = not folder.finished()
     if had_to_train:
         where, told = pick_device(device), resolve_mode(wandb)
-        with held_back() as interrupt:
+        with run_lock(store, config.experiment, version), held_back() as interrupt:
             _train(store, training_set, config, folder, where, told, progress, interrupt)
     stamp = store.put(_stamp(store, config, folder, inputs, version))
     return replace(stamp, fresh=had_to_train)
@@ -147,7 +148,9 @@ def _train(
         header = {**made, "epoch": len(trainer.epochs)}
         save_checkpoint(path, trainer.best_model.state_dict(), config, header)
 
-    with open_log(wandb, folder.path, config.experiment, config.to_dict()) as log:
+    archives = {s.source: s.sha256 for s in sources_of(read_lineage(folder.path)) if s.md5s}
+    told = {**config.to_dict(), "lineage": {**made, "archives": archives}, **sitting}
+    with open_log(wandb, folder.path, config.experiment, told) as log:
         record(finished=False)
         while not over(config, trainer.epochs):
             epoch = trainer.one_epoch(progress)

@@ -21,9 +21,10 @@ def draw_curves(epochs: Sequence[Epoch], path: Path) -> None:
     """One panel for the loss and for each measure, training and validation over the epochs."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3 * len(_PANELS), 2.8), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
     numbers = [epoch["epoch"] for epoch in epochs]
-    for axes, (name, label) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
+    panels = figure.subplots(2, 3).flat
+    for axes, (name, label) in zip(panels, _PANELS.items(), strict=False):
         for key, legend, colour in (
             (name, "training", "#4878a8"),
             (f"validation_{name}", "validation", "#d1603d"),
@@ -38,6 +39,7 @@ def draw_curves(epochs: Sequence[Epoch], path: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         if name.endswith("accuracy"):
             axes.set_ylim(0, 1)
-    figure.axes[0].legend(fontsize=8)
+    panels[-1].axis("off")  # a place for the legend
+    panels[-1].legend(*figure.axes[0].get_legend_handles_labels(), loc="center", fontsize=10)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)

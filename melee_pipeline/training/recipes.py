@@ -23,7 +23,8 @@ def mlp_v3() -> TrainConfig:
     """Everything that is recorded, and the controllers of the frame to be predicted."""
     return TrainConfig(
         experiment="mlp_v3",
-        model=MLPConfig(encoding="v3", context=5, hidden=(512, 256), dropout=0.0),
+        model=MLPConfig(encoding="v3", context=4, hidden=(512, 256), dropout=0.0),
+        batch_size=128,
         loss_weights=loss_weights("v3"),
         grad_clip=1.0,
         warmup=500,
@@ -35,10 +36,11 @@ def mamba2_v3() -> TrainConfig:
     return TrainConfig(
         experiment="mamba2_v3",
         model=Mamba2Config(encoding="v3", width=128, layers=2, state=32),
-        batch_size=32,
+        batch_size=8,
+        lr=2e-3,
         loss_weights=loss_weights("v3"),
         grad_clip=1.0,
-        warmup=500,
+        warmup=200,
     )
 
 

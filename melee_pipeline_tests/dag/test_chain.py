@@ -11,16 +11,22 @@ import dagster as dg
 import pytest
 
 from melee_pipeline.dag.assets.models import training_set
-from melee_pipeline.dag.definitions import MODEL_ASSETS, SOURCE_ASSETS
+from melee_pipeline.dag.jobs import ASSETS, MODEL_ASSETS, SOURCE_ASSETS
 from melee_pipeline.dag.partitions import register_partitions
-from melee_pipeline.dag.resources import DataRoot, Trainer
+from melee_pipeline.dag.resources import DataRoot
 from melee_pipeline.lineage import read_lineage, sources_of
 from melee_pipeline.replays.simulate import sample_archive
 from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.store import Store, file_sha256
+from melee_pipeline_tests.dag.ticks import temporary_instance
 from melee_pipeline_tests.servers import serve
 
-EVERYTHING = [*SOURCE_ASSETS, training_set, *MODEL_ASSETS]
+TRAINING = {
+    "ops": {
+        "checkpoint": {"config": {"device": "cpu", "wandb": "off"}},
+        "evaluation": {"config": {"device": "cpu"}},
+    }
+}
 SOURCE_NAMES = ["replay_archive", "extracted_replays", "parsed_games", "encoded_shards"]
 
 
@@ -42,14 +48,12 @@ class World:
     def make(self, assets: list[Any], partition: str | None) -> dict[str, dict[str, Any]]:
         """Materialize assets in this process; their metadata by asset."""
         result = dg.materialize(
-            EVERYTHING,
+            ASSETS,
             selection=assets,
             partition_key=partition,
             instance=self.instance,
-            resources={
-                "data_root": DataRoot(path=str(self.store.root)),
-                "trainer": Trainer(device="cpu", wandb="off"),
-            },
+            resources={"data_root": DataRoot(path=str(self.store.root))},
+            run_config=TRAINING if assets == MODEL_ASSETS else None,
         )
         assert all(e.passed for e in result.get_asset_check_evaluations() if e.blocking)
         return {
@@ -73,10 +77,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root = tmp_path_factory.mktemp("world")
     archives = root / "archives"
     archives.mkdir()
-    (root / "dagster").mkdir()
     with (
         serve(archives) as url,
-        dg.DagsterInstance.local_temp(str(root / "dagster")) as instance,
+        temporary_instance(root) as instance,
     ):
         made = World(instance, Store(root / "data"), archives, url)
         made.add("one", 4)
@@ -148,11 +151,11 @@ def test_a_second_source_is_all_the_work_there_is(
 def test_what_no_try_can_mend_is_not_tried_again(world: World) -> None:
     """A source to be fetched by hand fails at once, and says what to fetch and where to put it."""
     result = dg.materialize(
-        EVERYTHING,
+        ASSETS,
         selection=SOURCE_ASSETS,
         partition_key="nikki",
         instance=world.instance,
-        resources={"data_root": DataRoot(path=str(world.store.root)), "trainer": Trainer()},
+        resources={"data_root": DataRoot(path=str(world.store.root))},
         raise_on_error=False,
     )
     [failure] = result.get_step_failure_events()

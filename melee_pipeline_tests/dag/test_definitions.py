@@ -7,7 +7,8 @@ import sys
 
 import dagster as dg
 
-from melee_pipeline.dag.definitions import ASSETS, defs
+from melee_pipeline.dag.definitions import defs
+from melee_pipeline.dag.jobs import ASSETS
 from melee_pipeline.dag.partitions import EXPERIMENTS, SOURCES
 
 GRAPH = {

@@ -1,13 +1,12 @@
 """The Dagster UI as a user meets it: `make dev`, its GraphQL, and its pages in a browser.
 
-Two small sources are served over HTTP: `sample` is materialized asset by asset through GraphQL,
-`second` is added while the UI runs, and materialized with the mouse.
+A small sample source is made with the mouse, as the README tells a new user; where there is no
+browser the same runs are launched through GraphQL.
 """
 
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,13 +22,16 @@ from melee_pipeline.replays.simulate import sample_archive
 from melee_pipeline.replays.write import write_slp
 from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.sources.download import fetch_archive
-from melee_pipeline.store import CHECKPOINT, GAMES, SHARDS, Store
+from melee_pipeline.store import CHECKPOINT, GAMES, SHARDS, TRAINING_SET, Store
 from melee_pipeline_tests.dag import pages
 from melee_pipeline_tests.dag.ui import (
+    REPOSITORY,
+    RUNS,
     Ui,
     UiError,
     chromium,
     environment,
+    make,
     open_page,
     patiently,
     start_ui,
@@ -37,26 +39,16 @@ from melee_pipeline_tests.dag.ui import (
 from melee_pipeline_tests.replays.games import small_game
 from melee_pipeline_tests.servers import serve
 
-BY_HAND = [
-    *((asset, "sample") for asset in ("replay_archive", "extracted_replays", "parsed_games")),
-    ("encoded_shards", "sample"),
-    ("training_set", None),
-    ("checkpoint", "demo"),
-    ("evaluation", "demo"),
-]
-ASSETS = [asset for asset, _ in BY_HAND]
+SOURCE_ASSETS = ["replay_archive", "extracted_replays", "parsed_games", "encoded_shards"]
+MODEL_ASSETS = ["checkpoint", "evaluation"]
+ASSETS = [*SOURCE_ASSETS, "training_set", *MODEL_ASSETS]
 CHECKS = """{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { checks {
   name blocking executionForLatestMaterialization { status } } } } } }"""
 CANCEL = """mutation Cancel($id: String!) { terminateRun(runId: $id) { __typename } }"""
-STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-PARTITIONS = """{ assetNodeOrError(assetKey: {path: ["replay_archive"]}) {
-  ... on AssetNode { partitionKeys } } }"""
 POOLS = "{ instance { concurrencyLimits { concurrencyKey limit } } }"
 
-browser = pytest.mark.skipif(
-    chromium() is None or find_spec("playwright") is None,
-    reason="needs Chromium on PATH, and playwright",
-)
+has_browser = chromium() is not None and find_spec("playwright") is not None
+browser = pytest.mark.skipif(not has_browser, reason="needs Chromium on PATH, and playwright")
 
 
 @dataclass
@@ -76,25 +68,78 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with serve(archives) as url:
         # `make dev` simulates its sample source unless it is there: a smaller one will do here.
         store = Store(root / "data")
-        sample_archive(archives / "sample.7z", 2)
-        sample_archive(archives / "second.7z", 3)
+        sample_archive(archives / "sample.7z", 3)
         fetch_archive(store, add_source(store, "sample", f"{url}/sample.7z"), Quiet())
         ui = start_ui(root)
         try:
-            program = Path(sys.executable).with_name("melee-pipeline")
-            add = [str(program), "sources", "add", "second", f"{url}/second.7z"]
-            subprocess.run(add, env=environment(root), check=True, capture_output=True)
             yield World(ui, store, url)
         finally:
             stopped = ui.stop()
     assert stopped, "Ctrl-C left a process behind"
 
 
-def test_each_asset_is_materialized_by_hand(world: World) -> None:
-    for asset, partition in BY_HAND:
-        world.ui.wait(world.ui.launch([asset], partition))
+def test_a_port_that_is_taken_is_one_line(world: World, tmp_path: Path) -> None:
+    port = world.ui.url.rpartition(":")[2]
+    done = subprocess.run(
+        make("dev", f"PORT={port}"),
+        cwd=REPOSITORY,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
+    assert said == [
+        f"error: port {port} is taken (Address already in use); "
+        f"choose another: make dev PORT={int(port) + 1}"
+    ]
+
+
+@browser
+def test_the_graph_shows_groups_and_assets(world: World) -> None:
+    with open_page() as page:
+        pages.open_graph(page, world.ui)
+        for name in (*pages.GROUPS, *ASSETS):
+            page.get_by_text(name, exact=True).first.wait_for()
+
+
+def test_the_sample_source_is_made_and_the_training_set_follows_once(world: World) -> None:
+    assert world.ui.runs("add_source") == [], "the sample waits for a click"
+    if has_browser:
+        with open_page() as page:
+            pages.open_job(page, world.ui, "add_source")
+            pages.materialize(page, world.ui, "sample")
+    else:
+        world.ui.wait(world.ui.launch(SOURCE_ASSETS, "sample"))
+    assert world.store.need(SHARDS, "sample", "").report["games"] == 3
+    world.ui.until("update_training_set", None, "SUCCESS")
+    assert world.store.need(TRAINING_SET, TRAINING_SET, "").report["games"] == 3
+
+
+def test_a_model_is_trained(world: World) -> None:
+    if has_browser:
+        with open_page() as page:
+            pages.open_job(page, world.ui, "train_experiment")
+            pages.materialize(page, world.ui, "demo")
+    else:
+        world.ui.wait(world.ui.launch(MODEL_ASSETS, "demo"))
     trained = world.store.need(CHECKPOINT, "demo", "")
     assert (world.store.root / trained.facts["run"] / "best.pt").exists()
+
+
+@browser
+def test_pages_show_lineage_and_pictures(world: World) -> None:
+    with open_page() as page:
+        pages.open_asset(page, world.ui, "checkpoint")
+        lineage = pages.metadata(page, "lineage")
+        lineage.get_by_text(f"{world.url}/sample.7z").wait_for()
+        width, height = pages.open_picture(page, "curves")
+        assert width > 300 and height > 100
+
+        pages.open_asset(page, world.ui, "parsed_games")
+        width, height = pages.open_picture(page, "characters_by_stage")
+        assert width > 300 and height > 100
 
 
 def test_all_checks_are_executed(world: World) -> None:
@@ -106,57 +151,13 @@ def test_all_checks_are_executed(world: World) -> None:
     for name, check in found.items():
         ended = check["executionForLatestMaterialization"]
         assert ended is not None, name
-        # A model of two games may lose to copying the last frame: that is a warning.
+        # A model of three games may lose to copying the last frame: that is a warning.
         assert ended["status"] == "SUCCEEDED" or not check["blocking"], name
 
 
 def test_pools_keep_heavy_steps_apart(world: World) -> None:
     limits = world.ui.graphql(POOLS)["instance"]["concurrencyLimits"]
     assert {p["concurrencyKey"]: p["limit"] for p in limits} == {"cpu": 1, "download": 1, "gpu": 1}
-
-
-def until_partition(ui: Ui, source: str) -> None:
-    """Wait until the sensor has made a source a partition."""
-    for _ in patiently("the sensor"):
-        if source in ui.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]:
-            return
-
-
-def test_a_source_added_on_the_command_line_becomes_a_partition(world: World) -> None:
-    until_partition(world.ui, "second")
-
-
-@browser
-def test_the_graph_shows_groups_and_assets(world: World) -> None:
-    with open_page() as page:
-        pages.open_graph(page, world.ui)
-        for name in (*pages.GROUPS, *ASSETS):
-            page.get_by_text(name, exact=True).first.wait_for()
-
-
-@browser
-def test_a_source_and_a_model_are_made_with_the_mouse(world: World) -> None:
-    before = world.store.need(CHECKPOINT, "demo", "")
-    with open_page() as page:
-        pages.open_job(page, world.ui, "add_source")
-        pages.materialize(page, world.ui, "second")
-        assert world.store.need(SHARDS, "second", "").report["games"] == 3
-        pages.open_asset(page, world.ui, "training_set")
-        pages.materialize(page, world.ui, None)
-        pages.open_asset(page, world.ui, "checkpoint")
-        pages.materialize(page, world.ui, "demo")
-        assert world.store.need(CHECKPOINT, "demo", "").version != before.version
-
-        pages.open_asset(page, world.ui, "checkpoint")
-        lineage = pages.metadata(page, "lineage")
-        for name in ("sample", "second"):
-            lineage.get_by_text(f"{world.url}/{name}.7z").wait_for()
-        width, height = pages.open_picture(page, "curves")
-        assert width > 300 and height > 100
-
-        pages.open_asset(page, world.ui, "parsed_games")
-        width, height = pages.open_picture(page, "characters_by_stage")
-        assert width > 300 and height > 100
 
 
 def test_the_log_has_neither_warnings_nor_errors(world: World) -> None:
@@ -183,22 +184,21 @@ def test_cancelling_a_run_leaves_no_process(world: World, tmp_path: Path) -> Non
     for number in range(250):
         saved = Metadata(start_at=f"2002-02-02T02:{number // 60:02}:{number % 60:02}Z")
         write_slp(replace(game, metadata=saved), tmp_path / "long" / f"{number}.slp")
-    add_source(world.store, "long", str(tmp_path / "long"))
-    until_partition(world.ui, "long")
-    # The first run of a server starts a helper of the server's own, which stays.
-    world.ui.wait(world.ui.launch(ASSETS[:1], "long"))
+    # The first run of a server has started a helper of the server's own, which stays.
     before = processes_of(world.store.root)
-    assert before
-    run = world.ui.launch(ASSETS[:3], "long")
+    add_source(world.store, "long", str(tmp_path / "long"))
     for _ in patiently("the first table"):
         if any(world.store.games("long").glob("*.parquet")):
             break
     assert processes_of(world.store.root).keys() - before.keys(), "a run has its own processes"
+    [run] = [
+        r["runId"]
+        for r in world.ui.graphql(RUNS)["runsOrError"]["results"]
+        if r["status"] == "STARTED"
+    ]
     answer = world.ui.graphql(CANCEL, {"id": run})["terminateRun"]
     assert answer["__typename"] == "TerminateRunSuccess", answer
-    for _ in patiently("the end of the run"):
-        if world.ui.graphql(STATUS, {"id": run})["runOrError"]["status"] == "CANCELED":
-            break
+    world.ui.until("add_source", "long", "CANCELED")
     left: dict[int, str] = {}
     with suppress(UiError):
         for _ in patiently("the end of its processes", 60):
@@ -209,7 +209,8 @@ def test_cancelling_a_run_leaves_no_process(world: World, tmp_path: Path) -> Non
     assert world.store.stamp(GAMES, "long") is None, "what was cut off is not taken for done"
     # What was finished is kept, and the lock is free: another run goes on.
     kept = len(list(world.store.games("long").glob("*.parquet")))
-    world.ui.wait(world.ui.launch(ASSETS[:3], "long"))
+    world.ui.wait(world.ui.launch(SOURCE_ASSETS[:3], "long"))
     report = world.store.need(GAMES, "long", "").report
     assert report["files"] == 250
     assert report["parsed_now"] <= 250 - kept
+    assert world.ui.runs("add_source", "long") == ["CANCELED"], "no sensor starts it again"

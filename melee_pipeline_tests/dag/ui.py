@@ -35,6 +35,8 @@ LOADED = """{ workspaceOrError { ... on Workspace { locationEntries { locationOr
 LAUNCH = """mutation Launch($params: ExecutionParams!) {
   launchPipelineExecution(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+RUNS = """{ runsOrError { ... on Runs { results { runId jobName status
+  tags { key value } } } } }"""
 RUN = """query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status
   eventConnection { events { ... on ExecutionStepFailureEvent { error { message } } } } } } }"""
 
@@ -43,14 +45,18 @@ class UiError(Exception):
     """The UI did not do what a test asked of it."""
 
 
-def environment(root: Path) -> dict[str, str]:
+def environment(root: Path, **settings: str) -> dict[str, str]:
     """The environment of `make dev` on a data root and a Dagster storage under `root`."""
-    own = {"MELEE_DATA": root / "data", "MELEE_DAGSTER_STORAGE": root / "dagster"}
     return {
         **os.environ,
-        **{name: str(path) for name, path in own.items()},
+        "MELEE_DATA": str(root / "data"),
+        "MELEE_DAGSTER_STORAGE": str(root / "dagster"),
         "DAGSTER_HOME": str(REPOSITORY),
         "WANDB_MODE": "disabled",
+        # Waits of a user's day are none of a test's.
+        "MELEE_SENSOR_SECONDS": "2",
+        "MELEE_RETRY_SECONDS": "1",
+        **settings,
     }
 
 
@@ -108,6 +114,22 @@ class Ui:
                 events = found["eventConnection"]["events"]
                 raise UiError(f"run {run}: {[e['error'] for e in events if 'error' in e]}")
 
+    def runs(self, job: str, partition: str | None = None) -> list[str]:
+        """Statuses of a job's runs, the newest first; of one partition, or of all."""
+        return [
+            str(run["status"])
+            for run in self.graphql(RUNS)["runsOrError"]["results"]
+            if run["jobName"] == job
+            and partition
+            in (None, {t["key"]: t["value"] for t in run["tags"]}.get("dagster/partition"))
+        ]
+
+    def until(self, job: str, partition: str | None, *statuses: str) -> None:
+        """Wait until a job's runs have these statuses, the newest first."""
+        for _ in patiently(f"{job} {partition}: {', '.join(statuses)}"):
+            if self.runs(job, partition) == list(statuses):
+                return
+
     def loaded(self) -> bool:
         """Whether the code location is loaded. Raises UiError when it, or the server, failed."""
         if self.process.poll() is not None:
@@ -120,6 +142,11 @@ class Ui:
         if broken := [each for each in found if each and "message" in each]:
             raise UiError(f"the code location did not load: {broken}")
         return bool(found) and all(found)
+
+    def kill(self) -> None:
+        """End every process at once, as a power cut does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def stop(self) -> bool:
         """Ctrl-C, as a terminal sends it; whether every process ended by itself."""
@@ -152,7 +179,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_ui(root: Path) -> Ui:
+def start_ui(root: Path, **settings: str) -> Ui:
     """Start `make dev` under `root`, and wait until the code location is loaded."""
     port = free_port()
     root.mkdir(parents=True, exist_ok=True)
@@ -161,7 +188,7 @@ def start_ui(root: Path) -> Ui:
         process = subprocess.Popen(
             make("dev", f"PORT={port}"),
             cwd=REPOSITORY,
-            env=environment(root),
+            env=environment(root, **settings),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

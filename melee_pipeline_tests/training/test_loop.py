@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from melee_pipeline.errors import ConfigError, SchemaMismatchError, TrainingError
+from melee_pipeline.errors import BusyError, ConfigError, SchemaMismatchError, TrainingError
 from melee_pipeline.lineage import read_lineage, sources_of
+from melee_pipeline.locks import run_lock
 from melee_pipeline.models.config import Mamba2Config, MLPConfig
 from melee_pipeline.progress import Advance, Progress
 from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256, read_json
@@ -219,6 +220,17 @@ def test_games_move_to_a_card_that_has_room_for_them() -> None:
         assert settle(here, torch.device("cuda")).device.type == "cuda"
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(own_store: Store, quiet: Progress) -> None:
+    stamp = run(own_store, TINY, quiet)
+    (folder_of(own_store, stamp) / "final.pt").unlink()
+    with (
+        run_lock(own_store, "tiny", stamp.version),
+        pytest.raises(BusyError, match=rf"tiny\.{stamp.version}: process \d+ .* is working on it"),
+    ):
+        run(own_store, TINY, quiet)
+    assert run(own_store, TINY, quiet).fresh
+
+
 def test_max_games_is_kept_to(own_store: Store, quiet: Progress) -> None:
     stamp = run(own_store, replace(TINY, max_games=3, epochs=1), quiet)
     manifest = read_json(folder_of(own_store, stamp) / "manifest.json")
@@ -377,4 +389,9 @@ def test_the_toy_game_reaches_the_reference(
 def test_wandb_offline_writes_beside_the_run(own_store: Store, quiet: Progress) -> None:
     config = replace(TINY, epochs=1)
     stamp = train(own_store, config, device="cpu", wandb="offline", progress=quiet)
-    assert list((folder_of(own_store, stamp) / "wandb").glob("offline-run-*/*.wandb"))
+    folder = folder_of(own_store, stamp)
+    [written] = (folder / "wandb").glob("offline-run-*/*.wandb")
+    told, lineage = written.read_bytes(), read_lineage(folder)
+    assert lineage["data_fingerprint"].encode() in told
+    for source in sources_of(lineage):
+        assert source.sha256.encode() in told, "from a run one can walk back to its archives"

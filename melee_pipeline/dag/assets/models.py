@@ -6,7 +6,7 @@ from melee_pipeline.dag import metadata as show
 from melee_pipeline.dag.assets.data import OWNERS, encoded_shards
 from melee_pipeline.dag.checks import check
 from melee_pipeline.dag.partitions import EXPERIMENTS
-from melee_pipeline.dag.resources import DataRoot, Trainer
+from melee_pipeline.dag.resources import DataRoot, Evaluating, Training
 from melee_pipeline.store import CHECKPOINT
 from melee_pipeline.versions import EVALUATOR_VERSION, JOIN_VERSION, TRAINER_VERSION
 
@@ -49,7 +49,7 @@ def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> show
     ],
 )
 def checkpoint(
-    context: dg.AssetExecutionContext, data_root: DataRoot, trainer: Trainer
+    context: dg.AssetExecutionContext, config: Training, data_root: DataRoot
 ) -> show.Result:
     """A trained world model: `best.pt` and `final.pt`, with manifest and lineage beside them.
 
@@ -63,12 +63,12 @@ def checkpoint(
     store = data_root.store()
     stamp = train(
         store,
-        find_experiment(store, context.partition_key),
-        device=trainer.device,
-        wandb=trainer.wandb,
+        config.changed(find_experiment(store, context.partition_key)),
+        device=config.device,
+        wandb=config.wandb,
         progress=data_root.progress(context.log),
     )
-    return show.checkpoint(store, stamp)
+    return show.checkpoint(store, stamp, config.knobs)
 
 
 @dg.asset(
@@ -89,7 +89,7 @@ def checkpoint(
     ],
 )
 def evaluation(
-    context: dg.AssetExecutionContext, data_root: DataRoot, trainer: Trainer
+    context: dg.AssetExecutionContext, config: Evaluating, data_root: DataRoot
 ) -> show.Result:
     """The checkpoint on games it never saw, against trivial baselines, one step and rolled out.
 
@@ -101,5 +101,5 @@ def evaluation(
     name = context.partition_key
     trained = store.need(CHECKPOINT, name, f"--experiment {name}")
     run = store.root / trained.facts["run"]
-    stamp = evaluate(store, run, device=trainer.device, progress=data_root.progress(context.log))
+    stamp = evaluate(store, run, device=config.device, progress=data_root.progress(context.log))
     return show.evaluation(store, stamp)

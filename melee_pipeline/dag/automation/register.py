@@ -1,18 +1,18 @@
-"""What happens by itself: sources and experiments become partitions."""
+"""Sources and experiments become partitions."""
 
 import dagster as dg
 
+from melee_pipeline.dag.automation.settings import SENSOR_SECONDS
 from melee_pipeline.dag.partitions import missing_partitions
 from melee_pipeline.dag.resources import DataRoot
 
 
 @dg.sensor(
-    name="register_partitions",
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=SENSOR_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Makes every source of the catalogues and every recipe a partition.",
+    description="Makes every source of the catalogues and every experiment a partition.",
 )
-def register_partitions_sensor(
+def register_partitions(
     context: dg.SensorEvaluationContext, data_root: DataRoot
 ) -> dg.SensorResult | dg.SkipReason:
     """Adds the partitions that are missing; starts no run."""

@@ -1,0 +1,82 @@
+"""Who works with the Dagster instance of this machine, and what a killed one left behind."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from melee_pipeline.errors import BusyError
+
+_LIVE = [
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def storage() -> Path:
+    """The folder of runs and events, as dagster.yaml has it."""
+    return Path(os.environ.get("MELEE_DAGSTER_STORAGE", ".dagster")).resolve()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold the instance. The system frees it when the process dies, so it is never stale.
+
+    Raises BusyError when another process holds it.
+    """
+    storage().mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(storage() / "instance.lock").acquire(blocking=False)
+    except Timeout as error:
+        raise BusyError(
+            f"`make dev` or `make demo` is at work on {storage()}; end it first, or name another "
+            "folder in MELEE_DAGSTER_STORAGE"
+        ) from error
+    with lock:
+        yield
+
+
+def reap(instance: dg.DagsterInstance) -> list[str]:
+    """Report runs whose process is gone as failed; gives their ids. Queued runs stay queued.
+
+    Only for who holds the instance. A run that outlived its server goes on, and is left alone.
+    """
+    reaped = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=_LIVE)):
+        if _alive(_process(instance, run.run_id)):
+            continue
+        if run.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, "Its process was gone: it is cancelled.")
+        else:
+            instance.report_run_failed(run, "Its process was gone: the machine or Dagster ended.")
+        # What it held of a pool would keep every later run waiting.
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        reaped.append(run.run_id)
+    return reaped
+
+
+def _process(instance: dg.DagsterInstance, run_id: str) -> int | None:
+    """The id of the process that runs a run: the first event that it writes itself says so."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        event = entry.dagster_event
+        pid = event.engine_event_data.metadata.get("pid") if event else None
+        if pid is not None:
+            return int(str(pid.value))
+    return None
+
+
+def _alive(pid: int | None) -> bool:
+    """Whether a process of this instance has this id; another may have got it since."""
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    environ = Path(f"/proc/{pid}/environ")  # on Linux
+    mark = os.fsencode(f"MELEE_DAGSTER_STORAGE={storage()}")
+    return not environ.exists() or mark in environ.read_bytes().split(b"\0")
