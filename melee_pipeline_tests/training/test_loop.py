@@ -348,7 +348,10 @@ def test_a_signal_saves_the_run_before_it_ends_it(
         assert process.stdout is not None
         assert process.stdout.readline() == "training\n"
         process.send_signal(number)
-        process.wait(timeout=60)
+        try:
+            process.wait(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode in (-number, 1, 130)
     [resume] = root.glob("runs/long/*/resume.pt")
     state = torch.load(resume, weights_only=True)
