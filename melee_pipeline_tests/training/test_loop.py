@@ -87,6 +87,8 @@ def test_a_checkpoint_loads_as_what_was_trained(trained: tuple[Store, Stamp]) ->
     assert found.config == TINY
     assert not found.model.training
     assert found.header["epoch"] == 2
+    lineage = read_lineage(folder_of(store, stamp))
+    assert found.header["archives"] == {s.source: s.sha256 for s in sources_of(lineage)}
 
 
 def test_the_same_run_is_not_trained_again(trained: tuple[Store, Stamp], quiet: Progress) -> None:
