@@ -1,7 +1,7 @@
 """How long the UI's pages wait for their data, with many sources and games.
 
-    python benchmarks/ui_scale.py                      120 sources, 22,000 games
-    python benchmarks/ui_scale.py --sources 500
+    python -m benchmarks.ui_scale                 120 sources, 22,000 games
+    python -m benchmarks.ui_scale --sources 500
 
 A real webserver on SQLite answers the GraphQL that the pages ask: the median of five answers.
 """

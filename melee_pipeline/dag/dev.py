@@ -1,18 +1,20 @@
 """The Dagster UI, as `make dev` starts it: python -m melee_pipeline.dag.dev [PORT]
 
 Before Dagster itself starts, the sample source is made, sources and experiments become partitions,
-and runs that a killed instance left as started are marked as failed.
+runs that a killed instance left as started are marked as failed, and old logs are deleted.
 """
 
+import os
 import runpy
 import socket
 import sys
+from pathlib import Path
 
 import dagster as dg
 
 from melee_pipeline.dag.automation.inbox import inbox
 from melee_pipeline.dag.demo import prepare
-from melee_pipeline.dag.instance import alone, reap
+from melee_pipeline.dag.instance import alone, drop_old_logs, reap
 from melee_pipeline.dag.partitions import register_partitions
 from melee_pipeline.dag.resources import default_data_root
 from melee_pipeline.errors import BusyError, MeleePipelineError
@@ -28,12 +30,15 @@ def main(port: int) -> None:
         store = Store(default_data_root())
         prepare(store)
         inbox(store).mkdir(parents=True, exist_ok=True)
+        drop_old_logs()
         with dg.DagsterInstance.get() as instance:
             register_partitions(instance, store)
             for run in reap(instance):
                 print(f"Run {run} was cut off: it is marked as failed.")
         print(f"The UI: http://localhost:{port}    Drop archives into {inbox(store)}", flush=True)
-        sys.argv = ["dagster", "dev", "--workspace", "workspace.yaml", "--port", str(port)]
+        workspace = str(Path("workspace.yaml").resolve())
+        os.chdir(os.environ["DAGSTER_HOME"])  # elsewhere Dagster warns of every other dagster.yaml
+        sys.argv = ["dagster", "dev", "--workspace", workspace, "--port", str(port)]
         runpy.run_module("dagster", run_name="__main__")
 
 

@@ -1,15 +1,20 @@
 """Who works with the Dagster instance of this machine, and what a killed one left behind."""
 
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.events import JobFailureData, RunFailureReason
 from filelock import FileLock, Timeout
 
 from melee_pipeline.errors import BusyError
 
+LOG_DAYS = 90  # that what steps wrote to the terminal is kept; dagster.yaml has the ticks' days
+_CUT_OFF = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
 _LIVE = [
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -52,11 +57,24 @@ def reap(instance: dg.DagsterInstance) -> list[str]:
         if run.status == dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run, "Its process was gone: it is cancelled.")
         else:
-            instance.report_run_failed(run, "Its process was gone: the machine or Dagster ended.")
+            gone = "Its process was gone: the machine or Dagster ended."
+            instance.report_run_failed(run, gone, _CUT_OFF)
         # What it held of a pool would keep every later run waiting.
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         reaped.append(run.run_id)
     return reaped
+
+
+def drop_old_logs() -> int:
+    """Delete what the steps of old runs wrote to the terminal; how many runs that was.
+
+    Dagster keeps it for ever. The runs and their events, which hold the metadata, stay.
+    """
+    oldest = time.time() - LOG_DAYS * 86_400
+    old = [f for f in storage().glob("*/compute_logs") if f.stat().st_mtime < oldest]
+    for folder in old:
+        shutil.rmtree(folder.parent)
+    return len(old)
 
 
 def _process(instance: dg.DagsterInstance, run_id: str) -> int | None:

@@ -38,6 +38,12 @@ def open_asset(page: Page, ui: Ui, asset: str) -> None:
     page.get_by_text("Latest materialization").first.wait_for()
 
 
+def open_partition(page: Page, ui: Ui, asset: str, partition: str) -> None:
+    """What an asset says of one partition."""
+    page.goto(f"{ui.url}/assets/{asset}?view=partitions&partition={partition}")
+    page.get_by_text("Latest materialization").first.wait_for()
+
+
 def open_job(page: Page, ui: Ui, job: str) -> None:
     """A job's page."""
     page.goto(f"{ui.url}/locations/melee_pipeline/jobs/{job}")
@@ -68,10 +74,19 @@ def metadata(page: Page, key: str) -> Locator:
     return page.locator("tr").filter(has=page.get_by_text(key, exact=True)).first
 
 
+def picture(page: Page, key: str) -> tuple[int, int]:
+    """The small picture under a key, on the page itself: its width and height."""
+    return _decoded(metadata(page, key).locator("img"))
+
+
 def open_picture(page: Page, key: str) -> tuple[int, int]:
-    """Open the picture under a key; its width and height once the browser has decoded it."""
+    """Open the large picture under a key; its width and height."""
     metadata(page, key).get_by_text("[Show Markdown]").click()
-    image = page.get_by_role("dialog").locator("img")
+    return _decoded(page.get_by_role("dialog").locator("img"))
+
+
+def _decoded(image: Locator) -> tuple[int, int]:
+    """An image's width and height once the browser has decoded it."""
     image.wait_for()
     width, height = image.evaluate("i => i.decode().then(() => [i.naturalWidth, i.naturalHeight])")
     return int(width), int(height)

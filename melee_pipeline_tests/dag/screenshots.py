@@ -47,19 +47,18 @@ def graph(page: Page, ui: Ui) -> None:
 
 
 def games(page: Page, ui: Ui) -> None:
-    """docs/ui-games.png: what parsed_games says of itself, with a picture open."""
-    page.set_viewport_size({"width": 1280, "height": 760})
-    page.goto(f"{ui.url}/assets/parsed_games?view=partitions&partition=sample")
-    pages.open_picture(page, "characters_by_stage")
+    """docs/ui-games.png: what parsed_games says of a source."""
+    page.set_viewport_size({"width": 1440, "height": 1080})
+    pages.open_partition(page, ui, "parsed_games", "sample")
+    pages.picture(page, "lengths")
     _shoot(page, "ui-games")
 
 
 def checkpoint(page: Page, ui: Ui) -> None:
-    """docs/ui-checkpoint.png: a model's curves."""
-    # The dialog takes four fifths of the window, and the curves are 1500 pixels wide.
-    page.set_viewport_size({"width": 1960, "height": 820})
+    """docs/ui-checkpoint.png: a model's curves and what it was made from."""
+    page.set_viewport_size({"width": 1440, "height": 1240})
     pages.open_asset(page, ui, "checkpoint")
-    pages.open_picture(page, "curves")
+    pages.picture(page, "loss_curve")
     _shoot(page, "ui-checkpoint")
 
 

@@ -10,11 +10,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from melee_pipeline.dag.assets import data
 from melee_pipeline.dag.assets.models import training_set
 from melee_pipeline.dag.jobs import ASSETS, MODEL_ASSETS, SOURCE_ASSETS
 from melee_pipeline.dag.partitions import register_partitions
 from melee_pipeline.dag.resources import DataRoot
 from melee_pipeline.lineage import read_lineage, sources_of
+from melee_pipeline.locks import source_lock
 from melee_pipeline.replays.simulate import sample_archive
 from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.store import Store, file_sha256
@@ -159,5 +161,27 @@ def test_what_no_try_can_mend_is_not_tried_again(world: World) -> None:
         raise_on_error=False,
     )
     [failure] = result.get_step_failure_events()
-    assert "nikki is fetched by hand: open https://1drv.ms" in str(failure.step_failure_data)
+    said = str(failure.step_failure_data)
+    assert "nikki: it cannot be fetched by a program" in said
+    assert "Open https://1drv.ms" in said
+    assert str(world.store.archives("nikki")) in said
     assert not [event for event in result.all_events if event.is_step_up_for_retry]
+
+
+def test_a_source_that_another_process_has_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "FIRST_WAIT", 0)
+    world.add("held", 1)
+    with source_lock(world.store, "held"):
+        result = dg.materialize(
+            ASSETS,
+            selection=SOURCE_ASSETS[:1],
+            partition_key="held",
+            instance=world.instance,
+            resources={"data_root": DataRoot(path=str(world.store.root))},
+            raise_on_error=False,
+        )
+    assert sum(event.is_step_up_for_retry for event in result.all_events) == data.TRIES
+    assert "held: process" in str(result.get_step_failure_events()[0].step_failure_data)
+    world.make(SOURCE_ASSETS[:1], "held")

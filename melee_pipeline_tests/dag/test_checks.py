@@ -14,12 +14,23 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from melee_pipeline.dag import checks
+from melee_pipeline.dag.metadata.models import evaluation as show_evaluation
 from melee_pipeline.models.config import MLPConfig
 from melee_pipeline.progress import Progress
 from melee_pipeline.replays import frames, oracle
 from melee_pipeline.replays.filters import Reason
 from melee_pipeline.replays.index import read_index, write_index
-from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Store, read_json, write_json
+from melee_pipeline.store import (
+    ARCHIVE,
+    EVALUATION,
+    GAMES,
+    REPLAYS,
+    SHARDS,
+    Stamp,
+    Store,
+    read_json,
+    write_json,
+)
 from melee_pipeline.tensors.records import shard_layout
 from melee_pipeline.training.config import TrainConfig
 from melee_pipeline.training.loop import train
@@ -97,8 +108,8 @@ def test_numbers_that_no_game_has_and_shards_of_other_rows(own_store: Store) -> 
     [path] = own_store.shards(SOURCE).glob("*.safetensors")
     header = {"melee_pipeline": pq_header(path)}
     content = load_file(path)
-    place = next(p for p in shard_layout().places if p.name == "player_f4")
-    content["records"][11, place.start : place.start + 4] = (0, 0, 0xC0, 0x7F)  # NaN
+    place = next(p for p in shard_layout().places if p.name == "player_f2")
+    content["records"][11, place.start : place.start + 2] = (0, 0x7E)  # NaN
     save_file(content, path, metadata=header)
     assert failed(checks.check_shards(own_store, stamp)) == {"finite_and_in_range", "round_trip"}
 
@@ -135,3 +146,24 @@ def test_losses_that_are_not_finite_and_a_checkpoint_that_does_not_load(
     assert failed(checks.check_checkpoint(own_store, stamp)) == {"loss_is_finite"}
     shutil.copy(run / "curves.png", run / "best.pt")
     assert failed(checks.check_checkpoint(own_store, stamp)) == {"loss_is_finite", "loads"}
+
+
+def test_a_model_that_loses_to_a_baseline_is_a_warning(own_store: Store) -> None:
+    report = {
+        "split": "validation",
+        "games": 1,
+        "beats_baselines": False,
+        "lost_to_baselines": ["position_mae"],
+        "table": [{"model": "tiny", "position_mae": 2.0}, {"model": "copy", "position_mae": 1.0}],
+        "horizons": {"tiny": [1.0, 3.0], "copy": [1.0, 2.0]},
+        "model": {"position_mae": 2.0},
+    }
+    facts = {"run": "runs/tiny/0", "pictures": []}
+    inputs = {"checkpoint": "0/best.pt"}
+    stamp = own_store.put(Stamp(EVALUATION, "tiny", inputs, "1", report, facts))
+    [lost] = show_evaluation(own_store, stamp).check_results
+    assert (lost.passed, lost.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert lost.metadata["worse_in"].value == "position_mae"
+    won = {**report, "beats_baselines": True, "lost_to_baselines": []}
+    [beaten] = show_evaluation(own_store, replace(stamp, report=won)).check_results
+    assert beaten.passed

@@ -15,8 +15,10 @@ from melee_pipeline.dag.automation import settings, settled, tries
 from melee_pipeline.dag.automation.inbox import inbox, source_name
 from melee_pipeline.dag.automation.join import training_set_follows
 from melee_pipeline.dag.automation.sources import new_sources
+from melee_pipeline.progress import Quiet
 from melee_pipeline.replays.simulate import sample_archive
 from melee_pipeline.sources.catalog import add_source, own_sources, remove_source
+from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.store import ARCHIVE, SHARDS, TRAINING_SET, Store
 from melee_pipeline_tests.dag.ticks import Dag, temporary_instance, tournament
 
@@ -152,6 +154,20 @@ def test_waits_double(dag: Dag, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
 
 
+def test_runs_that_ended_with_dagster_use_up_no_try(dag: Dag) -> None:
+    for number in range(1, 6):
+        asked = tries.request(dag.instance, "work", None)
+        assert isinstance(asked, dg.RunRequest), "and there is nothing to wait for"
+        assert asked.run_key and asked.run_key.endswith(f" run {number}")
+        assert asked.tags["melee/try"] == "1"
+        dag.pretend(FAILED, "add_source", asked, failure_reason="UNEXPECTED_TERMINATION")
+    last = tries.request(dag.instance, "work", None)
+    assert isinstance(last, dg.RunRequest)
+    dag.pretend(FAILED, "add_source", last, failure_reason="STEP_FAILURE")
+    why = tries.request(dag.instance, "work", None)
+    assert isinstance(why, str) and "failed; try 2 of 3 at" in why
+
+
 def test_what_was_cancelled_stays_so(dag: Dag) -> None:
     add_source(dag.store, "web", "http://127.0.0.1:9/web.7z")
     [asked], _ = dag.look(new_sources)
@@ -196,6 +212,22 @@ def test_a_folder_in_the_inbox_is_a_source_too(dag: Dag) -> None:
     dag.look(new_sources)
     [asked], _ = dag.look(new_sources)
     assert asked.partition_key == "locals"
+
+
+def test_what_was_removed_does_not_come_back_from_the_inbox(dag: Dag) -> None:
+    tournament(inbox(dag.store) / "locals", 1)
+    dag.look(new_sources)
+    dag.look(new_sources)
+    fetch_archive(dag.store, own_sources(dag.store)["locals"], Quiet())
+    remove_source(dag.store, "locals")
+    for _ in range(2):
+        asked, why = dag.look(new_sources)
+        assert not asked
+        assert "source locals was removed" in why
+    add_source(dag.store, "locals", str(inbox(dag.store) / "locals"))
+    dag.look(new_sources)
+    [asked_again], _ = dag.look(new_sources)
+    assert asked_again.partition_key == "locals"
 
 
 def test_what_the_inbox_leaves_is_named_with_its_reason(dag: Dag, tmp_path: Path) -> None:

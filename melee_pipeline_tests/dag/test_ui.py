@@ -134,12 +134,17 @@ def test_pages_show_lineage_and_pictures(world: World) -> None:
         pages.open_asset(page, world.ui, "checkpoint")
         lineage = pages.metadata(page, "lineage")
         lineage.get_by_text(f"{world.url}/sample.7z").wait_for()
+        assert pages.picture(page, "loss_curve")[0] == 300
         width, height = pages.open_picture(page, "curves")
         assert width > 300 and height > 100
 
-        pages.open_asset(page, world.ui, "parsed_games")
+        pages.open_partition(page, world.ui, "parsed_games", "sample")
+        assert pages.picture(page, "lengths")[0] == 300
         width, height = pages.open_picture(page, "characters_by_stage")
         assert width > 300 and height > 100
+
+        pages.open_asset(page, world.ui, "evaluation")
+        assert pages.picture(page, "rollout_curve")[0] == 300
 
 
 def test_all_checks_are_executed(world: World) -> None:

@@ -66,9 +66,11 @@ class Dag:
         )
         return bool(done.success)
 
-    def pretend(self, status: dg.DagsterRunStatus, job: str, asked: dg.RunRequest) -> None:
-        """A run of this status, as if it had been asked for."""
-        tags = dict(asked.tags)
+    def pretend(
+        self, status: dg.DagsterRunStatus, job: str, asked: dg.RunRequest, **more: str
+    ) -> None:
+        """A run of this status, and more tags, as if it had been asked for."""
+        tags = {**asked.tags, **{f"dagster/{name}": value for name, value in more.items()}}
         if asked.partition_key:
             tags["dagster/partition"] = asked.partition_key
         run = dg.DagsterRun(job_name=job, run_id=str(uuid4()), status=status, tags=tags)

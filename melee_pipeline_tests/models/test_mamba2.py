@@ -33,11 +33,17 @@ from melee_pipeline_tests.models.tiny import TINY, tiny
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(1, 14), st.integers(1, 20), st.integers(1, 5), st.integers(0, 1000))
+@given(
+    st.sampled_from(["v2", "v3"]),
+    st.integers(1, 14),
+    st.integers(1, 20),
+    st.integers(1, 5),
+    st.integers(0, 1000),
+)
 def test_frame_by_frame_predicts_what_the_window_does(
-    steps: int, chunk: int, conv: int, seed: int
+    version: str, steps: int, chunk: int, conv: int, seed: int
 ) -> None:
-    model = tiny(chunk=chunk, conv=conv)
+    model = tiny(encoding=version, chunk=chunk, conv=conv)
     frames = random_frames(model.encoding, 2, steps + 1, seed)
     with torch.no_grad():
         whole, wanted = model.predict(frames)
@@ -52,9 +58,10 @@ def test_frame_by_frame_predicts_what_the_window_does(
         torch.testing.assert_close(mine.ssm, state.ssm, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("version", ["v2", "v3"])
 @pytest.mark.parametrize("cut", [1, 2, 5, 9])
-def test_a_window_can_be_read_in_two_parts(cut: int) -> None:
-    model = tiny()
+def test_a_window_can_be_read_in_two_parts(cut: int, version: str) -> None:
+    model = tiny(encoding=version)
     frames = random_frames(model.encoding, 2, 11)
     with torch.no_grad():
         first, memory = model.predict(frames.frames(0, cut + 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 
 import pytest
@@ -18,7 +18,7 @@ from melee_pipeline.models.fields import FrameInput
 from melee_pipeline.models.prediction import Prediction
 from melee_pipeline.models.world import build_model, describe
 from melee_pipeline.schema.encoding import encoding
-from melee_pipeline.schema.field import Predict
+from melee_pipeline.schema.field import Predict, Role, Scope
 from melee_pipeline.tensors.decode import Decoded
 from melee_pipeline.training.recipes import RECIPES
 from melee_pipeline_tests.models.frames import changed_states, outputs, random_frames
@@ -191,6 +191,45 @@ def test_the_next_frame_is_the_last_one_predicted(model: WorldModel) -> None:
     assert torch.equal(found.binary, (prediction.value[:, -1:] > 0).float())
     likeliest = prediction.classes["action_state"][:, -1:].argmax(-1)
     assert torch.equal(found.category["action_state"], likeliest)
+
+
+def test_a_step_of_v3_is_a_whole_next_input() -> None:
+    """Nothing that can change in a game is left as it was, but for what the frame shares."""
+    scheme = encoding("v3")
+    foretold = {slot.name for slot in scheme.slots if slot.use.predict is not Predict.NO}
+    states = {
+        slot.name
+        for slot in scheme.slots
+        if slot.field.role is Role.STATE and slot.field.scope is Scope.PLAYER
+    }
+    assert foretold == states
+    assert {slot.name for slot in scheme.shared} == {"stage"}, "constant over a game"
+
+
+def test_players_of_v3_may_change_places() -> None:
+    """Told from each player's side, by the same weights: only the stage has no side."""
+    model = build_model(RECIPES["mlp_v3"]().model).eval()
+    frames = windows(model)
+    turned = replace(
+        frames,
+        **{
+            name: getattr(frames, name).flip(2)
+            for name in ("continuous", "change", "binary", "control")
+        },
+        category={name: ids.flip(2) for name, ids in frames.category.items()},
+    )
+    for one, other in zip(outputs(model(frames)), outputs(model(turned)), strict=True):
+        torch.testing.assert_close(one.flip(2), other)
+
+
+def test_v3_reads_the_controllers_of_the_target_and_v2_does_not() -> None:
+    for name, reads in (("mlp_v2", False), ("mlp_v3", True), ("mamba2_v3", True)):
+        model = build_model(RECIPES[name]().model).eval()
+        frames = windows(model)
+        control = frames.control.clone()
+        control[:, -1] += 1
+        moved = not same(model(frames).last(), model(replace(frames, control=control)).last())
+        assert moved is reads, name
 
 
 def test_append_puts_a_frame_at_the_end(model: WorldModel) -> None:

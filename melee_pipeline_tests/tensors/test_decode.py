@@ -192,3 +192,65 @@ def test_slots_come_in_the_encodings_order_however_they_lie_in_the_shard(tmp_pat
         places = [names.index(slot.name) for slot in getattr(turned, name)]
         assert places != sorted(places)
         assert torch.equal(getattr(other, name), getattr(one, name)[..., places]), name
+
+
+# Encoding v3: scale and step of each number, and the vocabulary's unknown id of each category.
+V3_NUMBERS = {
+    "percent": (0.01, 1), "x": (0.02, 0.5), "y": (0.02, 0.5), "shield_strength": (0.02, 1),
+    "speed_air_x": (0.5, 0.5), "speed_y": (0.5, 0.5), "speed_ground_x": (0.5, 0.5),
+    "speed_attack_x": (0.5, 0.5), "speed_attack_y": (0.5, 0.5),
+    "state_age": (0.02, 5), "hitlag": (0.1, 2), "stocks": (0.25, 1), "combo_count": (0.25, 1),
+    "hitstun_left": (0.05, 5), "threat_x": (0.02, 10), "threat_y": (0.02, 10),
+}  # fmt: skip
+V3_UNKNOWN = {
+    "hurtbox_state": 3, "action_state": 575, "jumps_left": 7, "character": 32,
+    "last_attack_landed": 95, "last_hit_by": 7, "ground": 159, "l_cancel": 3, "threats": 15,
+}  # fmt: skip
+V3_BITS = {
+    0: (2, 3, 4, 5, 6, 7), 1: (0, 1, 2, 3, 4, 5), 2: (0, 2, 4, 6, 7), 3: (0, 1, 2, 4, 5, 6, 7),
+    4: (4, 6, 7),
+}  # fmt: skip
+
+
+@pytest.fixture
+def third(tmp_path: Path) -> tuple[pa.Table, Decoded]:
+    """A game's table and its frames decoded as one window."""
+    table = table_of(rich_game(), tmp_path)
+    game = pack_game(table)
+    blocks = {key: torch.from_numpy(rows)[None] for key, rows in game.rows.items()}
+    return table, Decoder(encoding("v3"))(blocks, torch.from_numpy(game.available)[None])
+
+
+def test_v3_feeds_numbers_and_their_changes(third: tuple[pa.Table, Decoded]) -> None:
+    table, frames = third
+    assert [slot.name for slot in encoding("v3").continuous] == list(V3_NUMBERS)
+    for k, (name, (scale, step)) in enumerate(V3_NUMBERS.items()):
+        found, change = frames.continuous[0, ..., k].numpy(), frames.change[0, ..., k].numpy()
+        true = of_players(table, name).astype("f8")
+        half = 0.5 if name.startswith("threat_") else 1 / 64
+        np.testing.assert_allclose(found / scale, true, rtol=2.0**-10, atol=half + 1e-6)
+        assert not change[0].any()
+        np.testing.assert_allclose(change[1:] * step, np.diff(found / scale, axis=0), atol=1e-3)
+        assert np.abs(change).max() > 0, f"{name} must vary, or this test sees nothing"
+
+
+def test_v3_knows_every_id_or_says_that_it_does_not(third: tuple[pa.Table, Decoded]) -> None:
+    table, frames = third
+    assert set(frames.category) == set(V3_UNKNOWN)
+    for name, unknown in V3_UNKNOWN.items():
+        true = of_players(table, name).astype("i8")
+        found = frames.category[name][0].numpy()
+        assert (found == np.where(true > unknown, unknown, true)).all(), name
+    assert of_players(table, "action_state").max() > 399
+    assert (of_players(table, "ground") == 65535).any()
+
+
+def test_v3_feeds_the_bits_of_the_state(third: tuple[pa.Table, Decoded]) -> None:
+    table, frames = third
+    names = [slot.name for slot in encoding("v3").binary]
+    for byte, bits in V3_BITS.items():
+        flags = of_players(table, f"state_flags_{byte}")
+        for bit in bits:
+            found = frames.binary[0, ..., names.index(f"state_flag_{byte}_{bit}")].numpy()
+            assert (found == (flags >> bit & 1)).all()
+    assert len(names) == sum(map(len, V3_BITS.values())) + 2

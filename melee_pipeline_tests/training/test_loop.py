@@ -87,6 +87,8 @@ def test_a_checkpoint_loads_as_what_was_trained(trained: tuple[Store, Stamp]) ->
     assert found.config == TINY
     assert not found.model.training
     assert found.header["epoch"] == 2
+    lineage = read_lineage(folder_of(store, stamp))
+    assert found.header["archives"] == {s.source: s.sha256 for s in sources_of(lineage)}
 
 
 def test_the_same_run_is_not_trained_again(trained: tuple[Store, Stamp], quiet: Progress) -> None:
@@ -352,7 +354,10 @@ def test_a_signal_saves_the_run_before_it_ends_it(
         assert process.stdout is not None
         assert process.stdout.readline() == "training\n"
         process.send_signal(number)
-        process.wait(timeout=60)
+        try:
+            process.wait(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode in (-number, 1, 130)
     [resume] = root.glob("runs/long/*/resume.pt")
     state = torch.load(resume, weights_only=True)

@@ -2,9 +2,10 @@
 
 import dagster as dg
 
-from melee_pipeline.dag import metadata as show
 from melee_pipeline.dag.assets.data import OWNERS, encoded_shards
 from melee_pipeline.dag.checks import check
+from melee_pipeline.dag.metadata import Result
+from melee_pipeline.dag.metadata import models as show
 from melee_pipeline.dag.partitions import EXPERIMENTS
 from melee_pipeline.dag.resources import DataRoot, Evaluating, Training
 from melee_pipeline.store import CHECKPOINT
@@ -23,11 +24,15 @@ from melee_pipeline.versions import EVALUATOR_VERSION, JOIN_VERSION, TRAINER_VER
         check("training_set", "splits_are_apart", "No game is in two splits."),
     ],
 )
-def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> show.Result:
+def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> Result:
     """The list of games to train on, joined over every encoded source, and their split.
 
-    It waits for no source: those that are begun but not in it are named under `missing_sources`,
-    with the reason. The `data_fingerprint` is a short hash of the set of games.
+    It waits for no source; while Dagster runs, the sensor `training_set_follows` joins it again
+    when a source's shards have changed.
+
+    - `data_fingerprint`: a short hash of the set of games
+    - `by_source`: games in each split; `duplicates_left_out`: games that another source has too
+    - `missing_sources`: those that were begun but are not in it, with the reason
     """
     from melee_pipeline.tensors.training_set import build_training_set
 
@@ -48,14 +53,18 @@ def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> show
         check("checkpoint", "loads", "best.pt loads and has the parameters it should."),
     ],
 )
-def checkpoint(
-    context: dg.AssetExecutionContext, config: Training, data_root: DataRoot
-) -> show.Result:
+def checkpoint(context: dg.AssetExecutionContext, config: Training, data_root: DataRoot) -> Result:
     """A trained world model: `best.pt` and `final.pt`, with manifest and lineage beside them.
 
-    A run of the same training set, settings and seed is not trained again; one that was cut off
-    goes on where it stopped. *Show Markdown* opens the curves; `lineage` names the archives that
-    the games came from.
+    One partition for each experiment: the recipes, and your own in experiments.yaml in the data
+    root. The launchpad overrides settings for one run. A run of the same training set, settings and
+    seed is not trained again; one that was cut off goes on where it stopped. Earlier checkpoints
+    stay in their own folders, and here as earlier materializations (the *Events* tab).
+
+    - `loss_curve`, `position_curve`, and behind *Show Markdown* all `curves`; `epochs` in numbers
+    - `version`, `config`, `overridden`: which run this is; `git_commit`: of which code
+    - `lineage`: the archives that the games came from; `game_list` has every game's MD5
+    - `training_set`, `data_fingerprint`: on which data
     """
     from melee_pipeline.training.experiments import find_experiment
     from melee_pipeline.training.loop import train
@@ -90,10 +99,13 @@ def checkpoint(
 )
 def evaluation(
     context: dg.AssetExecutionContext, config: Evaluating, data_root: DataRoot
-) -> show.Result:
+) -> Result:
     """The checkpoint on games it never saw, against trivial baselines, one step and rolled out.
 
-    *Show Markdown* opens the pictures of roll-outs.
+    - `checkpoint`: which one; `measured_on`: how many games, of which split
+    - `against_baselines`: the model beside copying the last frame and constant velocity
+    - `rollout_curve`: the position's error, frame by frame, of model and baselines; behind *Show
+      Markdown* the roll-outs and paths
     """
     from melee_pipeline.evaluation.report import evaluate
 

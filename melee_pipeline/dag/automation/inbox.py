@@ -6,7 +6,7 @@ from pathlib import Path
 
 from melee_pipeline.dag.automation.settled import Settled
 from melee_pipeline.errors import CatalogError
-from melee_pipeline.sources.catalog import add_source, own_sources
+from melee_pipeline.sources.catalog import REMOVED, add_source, own_sources
 from melee_pipeline.sources.kinds import archive_kind, is_archive_name
 from melee_pipeline.store import Store
 
@@ -31,21 +31,30 @@ def take_inbox(store: Store, settled: Settled) -> list[str]:
 
 def _take(store: Store, entry: Path, settled: Settled) -> list[str]:
     """Make a source of an entry, or say why not."""
-    if entry.is_file() and not is_archive_name(entry.name):
-        return ["neither a folder nor an archive (7z, zip, tar); put replays into a folder"]
     name = source_name(entry.name)
+    reason = _never(store, entry, name)
+    if reason is None:
+        _, reason = settled.listing(entry.resolve())
+    if reason is None and entry.is_file() and archive_kind(entry) is None:
+        reason = "not an archive (7z, zip, tar), whatever its name says"
+    if reason is None:
+        try:
+            add_source(store, name, str(entry))
+        except CatalogError as error:
+            reason = str(error)
+    return [] if reason is None else [reason]
+
+
+def _never(store: Store, entry: Path, name: str) -> str | None:
+    """Why an entry is no source, however long one waits."""
+    if entry.is_file() and not is_archive_name(entry.name):
+        return "neither a folder nor an archive (7z, zip, tar); put replays into a folder"
     if not name:
-        return ["no source can be called that; rename it to Latin letters and digits"]
-    _, reason = settled.listing(entry.resolve())
-    if reason:
-        return [reason]
-    if entry.is_file() and archive_kind(entry) is None:
-        return ["not an archive (7z, zip, tar), whatever its name says"]
-    try:
-        add_source(store, name, str(entry))
-    except CatalogError as error:
-        return [str(error)]
-    return []
+        return "no source can be called that; rename it to Latin letters and digits"
+    if name in store.names(REMOVED):
+        add = f"melee-pipeline sources add {name} PATH"
+        return f"source {name} was removed; take it away, or if you want it again: {add}"
+    return None
 
 
 def source_name(file_name: str) -> str:

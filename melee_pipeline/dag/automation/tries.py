@@ -17,6 +17,7 @@ from melee_pipeline.schema.encoding import hash_of
 WORK_TAG = "melee/work"
 PARTITION_TAG = "dagster/partition"
 DATA_VERSION_TAG = "dagster/data_version"
+REASON_TAG, CUT_OFF = "dagster/failure_reason", "UNEXPECTED_TERMINATION"
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -36,10 +37,21 @@ def request(
         return reason
     return dg.RunRequest(
         # Dagster itself refuses a second run of the same key, should two ticks ask at once.
-        run_key=f"{name} try {len(runs) + 1}",
+        run_key=f"{name} run {len(runs) + 1}",
         partition_key=partition,
-        tags={WORK_TAG: name, "melee/try": str(len(runs) + 1)},
+        tags={WORK_TAG: name, "melee/try": str(_failures(runs) + 1)},
     )
+
+
+def _failures(runs: Sequence[dg.RunRecord]) -> int:
+    """How many runs failed by themselves: one that ended with Dagster is no try of the work."""
+    return sum(
+        run.dagster_run.status == dg.DagsterRunStatus.FAILURE and not _cut_off(run) for run in runs
+    )
+
+
+def _cut_off(run: dg.RunRecord) -> bool:
+    return run.dagster_run.tags.get(REASON_TAG) == CUT_OFF
 
 
 def _why_not(runs: Sequence[dg.RunRecord]) -> str | None:
@@ -51,15 +63,16 @@ def _why_not(runs: Sequence[dg.RunRecord]) -> str | None:
         return f"done by {link}"
     if status == dg.DagsterRunStatus.CANCELED:
         return f"{link} was cancelled; launch it again by hand"
-    if len(runs) >= TRIES:
+    failures = _failures(runs)
+    if failures >= TRIES:
         return (
-            f"failed {len(runs)} times, last in {link}; put right what it says, or launch it again"
+            f"failed {failures} times, last in {link}; put right what it says, or launch it again"
         )
     ended = last.end_time or last.update_timestamp.timestamp()
-    again = ended + RETRY_SECONDS * 2 ** (len(runs) - 1)
-    if time.time() < again:
+    again = ended + RETRY_SECONDS * 2 ** (failures - 1)
+    if not _cut_off(last) and time.time() < again:
         at = datetime.fromtimestamp(again, UTC)
-        return f"{link} failed; try {len(runs) + 1} of {TRIES} at {at:%H:%M:%S} UTC"
+        return f"{link} failed; try {failures + 1} of {TRIES} at {at:%H:%M:%S} UTC"
     return None
 
 
