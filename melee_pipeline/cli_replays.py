@@ -83,7 +83,8 @@ def parse(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for <md5>.parquet and index.parquet. What earlier runs put there stays."
+            help="Folder for the games (MD5.parquet) and index.parquet; what earlier runs put "
+            "there stays."
         ),
     ],
     workers: WorkersOption = None,
@@ -94,7 +95,10 @@ def parse(
     whole: Annotated[bool, typer.Option("--whole", help="Refuse files cut short.")] = False,
     stage: Annotated[
         list[int] | None,
-        typer.Option(help="A stage's external id, 0 for any; repeat for several. [the legal six]"),
+        typer.Option(
+            help="A stage's external id, 0 for any; repeat for several. [default: the legal six: "
+            "2, 3, 8, 28, 31, 32]"
+        ),
     ] = None,
     min_frames: Annotated[int, typer.Option(help="Shorter games are refused.")] = 1800,
     min_version: Annotated[str, typer.Option(help="The oldest Slippi version.")] = "0.1.0",
@@ -127,7 +131,7 @@ def parse(
         say("Nothing to do: all of these files were parsed before.")
     if all(row.reason not in (None, Reason.DUPLICATE) for row in parsed.met):
         raise MeleePipelineError(
-            "no game of these files was kept: the table above says why, and index.parquet of which"
+            "no game of these files was kept: the table above says why, and index.parquet of each"
         )
 
 
@@ -136,7 +140,7 @@ def export(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for games/<md5>, meta.json and left_out.json. Earlier games stay."
+            help="Folder for games/, meta.json (their list) and left_out.json; earlier games stay."
         ),
     ],
 ) -> None:

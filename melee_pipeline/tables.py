@@ -171,8 +171,8 @@ def print_evaluation(stamp: Stamp) -> None:
     columns = {"model": "model", **_SHORT, "rollout_error": "rollout"}
     title = f"{stamp.name} on {report['games']} {report['split']} game(s)"
     _print_rows(title, columns, report["table"])
-    heads = {name: f"{loss:.4g}" for name, loss in report["losses"].items() if loss is not None}
-    print_table(simple("Validation loss by head", tuple(heads), [tuple(heads.values())]))
+    heads = [(name, f"{loss:.4f}") for name, loss in report["losses"].items() if loss is not None]
+    print_table(simple("Loss by head", ("head", stamp.name), heads))
     if lost := report["lost_to_baselines"]:
         Console().print(f"Not better than every baseline in: {', '.join(lost)}")
 

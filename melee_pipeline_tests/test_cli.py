@@ -66,7 +66,9 @@ def test_every_command_explains_itself(words: str, cli: Run) -> None:
     command = commands(typer.main.get_command(app))[words]
     assert command.help
     for parameter in command.params:
-        assert getattr(parameter, "help", None), f"{words}: {parameter.name} has no help"
+        told = getattr(parameter, "help", None)
+        assert told, f"{words}: {parameter.name} has no help"
+        assert "<" not in told, "what looks like a tag is not shown"
     ended = cli(*words.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
     assert command.help.split(".")[0].split(":")[0] in " ".join(ended.out.split())

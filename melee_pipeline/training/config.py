@@ -68,6 +68,8 @@ class TrainConfig:
             )
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision is {self.precision!r}; it is {' or '.join(PRECISIONS)}")
+        if self.lr <= 0:
+            raise ConfigError(f"lr is {self.lr}; it is above 0, such as 1e-3")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; it lies between 0 and 1, such as 0.999")
         parts = loss_parts(self.model.encoding)
@@ -116,7 +118,7 @@ class TrainConfig:
 _AT_LEAST = {
     "epochs": 1, "batch_size": 1, "max_games": 1, "context": 1, "hidden": 1,
     "width": 1, "layers": 1, "state": 1, "expand": 1, "conv": 1, "chunk": 1,
-    "lr": 0, "weight_decay": 0, "grad_clip": 0, "loss_weights": 0, "seed": 0,
+    "weight_decay": 0, "grad_clip": 0, "loss_weights": 0, "seed": 0,
     "warmup": 0, "patience": 1,
 }  # fmt: skip
 
@@ -211,5 +213,8 @@ def _checked(knob: str, value: Any, hint: Any) -> Any:  # noqa: ANN401, PLR0911
         return int(value)
     if isinstance(hint, type) and hint not in (int, float) and isinstance(value, hint):
         return value
-    wanted = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
+    wanted = "whole numbers, such as 512,256" if origin is tuple else _WORDS.get(hint, str(hint))
     raise ConfigError(f"knob {knob!r} is {value!r}; expected {wanted}")
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -44,13 +44,17 @@ class Interrupt:
 
 @contextmanager
 def held_back() -> Iterator[Interrupt]:
-    """Signals to end are held back, in the main thread; in any other they never arrive."""
+    """Signals to end are held back, in the main thread; in any other they never arrive.
+
+    One that is ignored (Ctrl-C, of a job in the background) stays ignored.
+    """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
     for one in SIGNALS:
-        signal.signal(one, interrupt.hold)
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, interrupt.hold)
     try:
         yield interrupt
     finally:

@@ -138,7 +138,12 @@ def _train(
         sitting,
         interrupt,
     )
-    made = {"data_fingerprint": games.fingerprint, "training_set": training_set.version}
+    archives = {s.source: s.sha256 for s in sources_of(read_lineage(folder.path)) if s.md5s}
+    made = {
+        "data_fingerprint": games.fingerprint,
+        "training_set": training_set.version,
+        "archives": archives,
+    }
     facts = {**sitting, "sittings": trainer.sittings, "trainer": TRAINER_VERSION}
 
     def record(**more: Any) -> None:  # noqa: ANN401 - JSON
@@ -148,8 +153,7 @@ def _train(
         header = {**made, "epoch": len(trainer.epochs)}
         save_checkpoint(path, trainer.best_model.state_dict(), config, header)
 
-    archives = {s.source: s.sha256 for s in sources_of(read_lineage(folder.path)) if s.md5s}
-    told = {**config.to_dict(), "lineage": {**made, "archives": archives}, **sitting}
+    told = {**config.to_dict(), "lineage": made, **sitting}
     with open_log(wandb, folder.path, config.experiment, told) as log:
         record(finished=False)
         while not over(config, trainer.epochs):

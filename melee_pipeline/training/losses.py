@@ -1,7 +1,8 @@
 """Losses: of changes, BCE on flags, cross-entropy on each predicted category.
 
-Changes in the unit of the input are squared (MSE, v1 and v2). Changes in steps are squared up to
-one step and count linearly beyond (Huber): a respawn must not outweigh a thousand frames.
+Changes in the unit of the input are squared (MSE, v1 and v2). Errors of changes in steps count
+linearly: a respawn must not outweigh a thousand frames, and where most likely nothing changes, the
+best answer is nothing at all, not a little of everything.
 
 A game that does not record a field adds nothing to that field's loss: means run over what is
 recorded, and where nothing is, the loss is 0.
@@ -64,7 +65,7 @@ class Objective(nn.Module):
         super().__init__()
         self.parts = loss_parts(encoding.version)
         in_steps = any(slot.use.step for slot in encoding.predicted(Predict.DELTA))
-        self.change_loss = functional.smooth_l1_loss if in_steps else functional.mse_loss
+        self.change_loss = _in_steps if in_steps else functional.mse_loss
         self.delta_names = [slot.name for slot in encoding.predicted(Predict.DELTA)]
         self.value_names = [slot.name for slot in encoding.predicted(Predict.VALUE)]
         ordered = torch.tensor([weights[part] for part in self.parts])
@@ -96,6 +97,13 @@ class Objective(nn.Module):
     def total(self, sums: Tensor, counts: Tensor) -> Tensor:
         """The weighted sum of the parts' means, a scalar."""
         return (self.weights * sums / counts.clamp(min=1)).sum()
+
+
+SMALL = 0.1  # steps: errors up to it are squared, so that there is a slope at 0
+
+
+def _in_steps(prediction: Tensor, truth: Tensor, reduction: str) -> Tensor:
+    return functional.smooth_l1_loss(prediction, truth, reduction=reduction, beta=SMALL)
 
 
 def recorded(targets: Targets, names: list[str]) -> Tensor:

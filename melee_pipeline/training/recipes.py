@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from melee_pipeline.models.config import Mamba2Config, MLPConfig
-from melee_pipeline.training.config import TrainConfig, loss_weights
+from melee_pipeline.training.config import CONTINUOUS, TrainConfig, loss_weights
 
 
 def mlp_v1() -> TrainConfig:
@@ -25,7 +25,7 @@ def mlp_v3() -> TrainConfig:
         experiment="mlp_v3",
         model=MLPConfig(encoding="v3", context=4, hidden=(512, 256), dropout=0.0),
         batch_size=128,
-        loss_weights=loss_weights("v3"),
+        loss_weights=loss_weights("v3") | {CONTINUOUS: 2.0},
         grad_clip=1.0,
         warmup=500,
     )
@@ -38,7 +38,7 @@ def mamba2_v3() -> TrainConfig:
         model=Mamba2Config(encoding="v3", width=128, layers=2, state=32),
         batch_size=8,
         lr=2e-3,
-        loss_weights=loss_weights("v3"),
+        loss_weights=loss_weights("v3") | {CONTINUOUS: 2.0},
         grad_clip=1.0,
         warmup=200,
     )
@@ -58,10 +58,8 @@ def mamba2_v3_base() -> TrainConfig:
 
 
 def demo() -> TrainConfig:
-    """A narrow v2 that learns something within minutes on two cores."""
-    return TrainConfig(
-        experiment="demo", model=MLPConfig(encoding="v2", hidden=(256, 128)), epochs=4
-    )
+    """mamba2_v3 for the few sample games: it learns something within minutes on two cores."""
+    return replace(mamba2_v3(), experiment="demo", epochs=5)
 
 
 RECIPES: Mapping[str, Callable[[], TrainConfig]] = {

@@ -108,6 +108,8 @@ class Trainer:
         order = self.config.seed * 1_000_003 + number
         windows = self.epoch_windows(order)
         label = f"{self.config.experiment}: epoch {number} of {self.config.epochs}"
+        if len(self.sittings) > 1 and self.sittings[-1]["from_epoch"] == number:
+            label += ", going on where the run was cut off"
         with progress.task(label, len(windows), "windows") as advance:
             advance(step * self.batch_size)
             for batch in windows.batches(self.batch_size, order, step):

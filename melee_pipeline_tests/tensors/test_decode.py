@@ -196,7 +196,7 @@ def test_slots_come_in_the_encodings_order_however_they_lie_in_the_shard(tmp_pat
 
 # Encoding v3: scale and step of each number, and the vocabulary's unknown id of each category.
 V3_NUMBERS = {
-    "percent": (0.01, 5), "x": (0.02, 1), "y": (0.02, 1), "shield_strength": (0.02, 1),
+    "percent": (0.01, 1), "x": (0.02, 0.5), "y": (0.02, 0.5), "shield_strength": (0.02, 1),
     "speed_air_x": (0.5, 0.5), "speed_y": (0.5, 0.5), "speed_ground_x": (0.5, 0.5),
     "speed_attack_x": (0.5, 0.5), "speed_attack_y": (0.5, 0.5),
     "state_age": (0.02, 5), "hitlag": (0.1, 2), "stocks": (0.25, 1), "combo_count": (0.25, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ class Announcing:
 
 
 if __name__ == "__main__":
+    # Whoever runs tests in the background has them ignore Ctrl-C, and with them this process.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config = TrainConfig(
         experiment="long",
         model=MLPConfig(encoding="v1", context=3, hidden=(16,)),

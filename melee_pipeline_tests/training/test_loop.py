@@ -87,6 +87,8 @@ def test_a_checkpoint_loads_as_what_was_trained(trained: tuple[Store, Stamp]) ->
     assert found.config == TINY
     assert not found.model.training
     assert found.header["epoch"] == 2
+    lineage = read_lineage(folder_of(store, stamp))
+    assert found.header["archives"] == {s.source: s.sha256 for s in sources_of(lineage)}
 
 
 def test_the_same_run_is_not_trained_again(trained: tuple[Store, Stamp], quiet: Progress) -> None:
@@ -122,9 +124,12 @@ class Cutting:
 
     def __init__(self, windows: int) -> None:
         self.left = windows
+        self.labels: list[str] = []
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
+        self.labels.append(label)
+
         def advance(count: int, note: str = "") -> None:
             self.left -= count if "epoch" in label else 0
             if self.left < 0:
@@ -137,7 +142,6 @@ class Cutting:
 def test_a_cut_off_run_ends_as_one_that_was_not(
     trained: tuple[Store, Stamp],
     own_store: Store,
-    quiet: Progress,
     monkeypatch: pytest.MonkeyPatch,
     windows: int,
 ) -> None:
@@ -146,7 +150,9 @@ def test_a_cut_off_run_ends_as_one_that_was_not(
         run(own_store, TINY, Cutting(windows))
     monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 300.0)
     assert own_store.stamp(CHECKPOINT, "tiny") is None
-    stamp = run(own_store, TINY, quiet)
+    never = Cutting(10**9)
+    stamp = run(own_store, TINY, never)
+    assert never.labels[0].endswith(" of 2, going on where the run was cut off")
     whole, cut = folder_of(*trained), folder_of(own_store, stamp)
     for name in ("best.pt", "final.pt"):
         one, other = (load_checkpoint(f / name).model.state_dict() for f in (whole, cut))
@@ -348,7 +354,10 @@ def test_a_signal_saves_the_run_before_it_ends_it(
         assert process.stdout is not None
         assert process.stdout.readline() == "training\n"
         process.send_signal(number)
-        process.wait(timeout=60)
+        try:
+            process.wait(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode in (-number, 1, 130)
     [resume] = root.glob("runs/long/*/resume.pt")
     state = torch.load(resume, weights_only=True)

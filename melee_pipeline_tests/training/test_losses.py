@@ -149,8 +149,8 @@ def test_a_mask_is_broadcast() -> None:
     assert (total.item(), count.item()) == (sum(range(12)), 12)
 
 
-def test_changes_in_steps_count_linearly_beyond_one() -> None:
-    """Huber: half the square of an error within a step, and the error less a half beyond it."""
+def test_errors_of_changes_in_steps_count_linearly() -> None:
+    """Beyond a tenth of a step, within which there is a slope that ends at 0."""
     scheme = encoding("v3")
     _, prediction, targets = random_pair(scheme, recorded=0.5)
     sums, counts = Objective(scheme, loss_weights("v3"))(prediction, targets)
@@ -161,10 +161,10 @@ def test_changes_in_steps_count_linearly_beyond_one() -> None:
         if not targets.recorded[names[index[-1]]][index[0]]:
             continue
         error = abs(float(prediction.delta[index].detach()) - float(targets.delta[index]))
-        wanted += error**2 / 2 if error < 1 else error - 0.5
+        wanted += error**2 * 5 if error < 0.1 else error - 0.05
         count += 1
-        small, large = small + (error < 1), large + (error >= 1)
-    assert small > 10
+        small, large = small + (error < 0.1), large + (error >= 0.1)
+    assert small > 5
     assert large > 10
     assert float(sums[0]) == pytest.approx(wanted, rel=1e-4)
     assert int(counts[0]) == count
