@@ -369,9 +369,13 @@ def test_stopping_says_how_to_go_on(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_a_reader_that_has_gone_is_no_error_to_tell(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["describe mlp_v1 --json", "train", "sources list"])
+def test_a_reader_that_has_gone_is_no_error_to_tell(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MELEE_DATA", str(tmp_path))
     reading, writing = os.pipe()
     os.close(reading)
-    process = started("describe", "mlp_v1", "--json", stdout=writing)
+    process = started(*words.split(), stdout=writing)
     os.close(writing)
-    assert process.communicate(timeout=60)[1] == ""
+    assert process.communicate(timeout=120)[1] == ""
