@@ -35,4 +35,4 @@ def _option(words: list[str], name: str) -> str | None:
 
 def say(text: str) -> None:
     """Print a line in which commands may be named."""
-    print(runnable(text))
+    print(runnable(text), flush=True)  # a reader that has gone is noticed here, not at the exit

@@ -50,6 +50,11 @@ def print_table(table: Table) -> None:
     Console().print(table)
 
 
+def print_line(text: str) -> None:
+    """Print text as it is, at once: a reader that has gone is noticed here, not at the exit."""
+    print(text, flush=True)
+
+
 def cell(value: object) -> str:
     """A value as people read it."""
     if isinstance(value, bool) or value is None:
@@ -92,7 +97,7 @@ def print_wide(
         if number:
             wide = [i for i in range(len(columns)) if i not in short]
             told += [f"    {columns[i]}: {line[i]}" for i in wide if line[i] != "–"]
-    print("\n".join(told))
+    print_line("\n".join(told))
 
 
 def _print_rows(
@@ -141,11 +146,15 @@ def print_experiments(experiments: Mapping[str, TrainConfig]) -> None:
 
 def print_sources(store: Store, catalog: Mapping[str, Source]) -> None:
     """Every source: where it is, and how many games it has given."""
+    from melee_pipeline.sources.catalog import REMOVED
+
     rows = []
+    out = set(store.names(REMOVED)) - set(store.names(SHARDS))
     for name, source in sorted(catalog.items()):
         parsed = store.stamp(GAMES, name)
         fetched = "fetched" if store.stamp(ARCHIVE, name) else "–"
         state = f"{parsed.report['games']:,} games" if parsed else fetched
+        state = "taken out" if name in out else state
         rows.append((name, source.kind, cell(source.replays), state, source.location))
     print_wide("Sources", ("name", "kind", "replays", "state", "where"), rows, ["where"])
 
@@ -179,7 +188,7 @@ def print_evaluation(stamp: Stamp) -> None:
 
 def print_lineage(lineage: Mapping[str, Any]) -> None:
     """The walk back, one line for each source."""
-    print(f"Training set {lineage['training_set']['version']}")
+    print_line(f"Training set {lineage['training_set']['version']}")
     print_wide(
         f"data_fingerprint {lineage['data_fingerprint']}",
         ("source", "games", "from", "sha256", "bytes", "fetched"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS
-from melee_pipeline.tables import print_table, print_wide, simple
+from melee_pipeline.tables import print_line, print_table, print_wide, simple
 
 if TYPE_CHECKING:
     from melee_pipeline.checkpoints import Summary
@@ -43,8 +43,8 @@ def print_checkpoints(runs: Sequence[Summary]) -> None:
 def print_comparison(found: Comparison) -> None:
     """What two checkpoints have in common, and what not; equal things are not listed."""
     names = [shown(run) for run in found.runs]
-    print(f"A: {names[0]}\nB: {names[1]}")
-    print(f"Same data: {_same(found)}")
+    print_line(f"A: {names[0]}\nB: {names[1]}")
+    print_line(f"Same data: {_same(found)}")
     counts = [
         (source, *(len(only.get(source, ())) for only in found.only))
         for source in sorted(found.only[0].keys() | found.only[1].keys())
@@ -86,14 +86,14 @@ def _print_games(title: str, games: Sequence[tuple[str, str]]) -> None:
     rest = len(games) - MANY
     print_table(simple(title, ("source", "MD5"), games[:MANY]))
     if rest > 0:
-        print(f"… and {rest:,} more: --json lists all")
+        print_line(f"… and {rest:,} more: --json lists all")
 
 
 def _print_pairs(title: str, pairs: Mapping[str, tuple[Any, Any]]) -> None:
     if pairs:
         print_wide(title, ("", "A", "B"), [(k, *v) for k, v in pairs.items()], ["A", "B"])
     else:
-        print(f"{title}: the same")
+        print_line(f"{title}: the same")
 
 
 def print_verification(checks: Iterable[Check]) -> None:
@@ -110,6 +110,6 @@ def print_verification(checks: Iterable[Check]) -> None:
     for check in found:
         if check.detail:
             what = f"{check.name}, {check.stage}" if check.stage in _STAGES else check.name
-            print(f"{what}: {check.state}: {check.detail}")
+            print_line(f"{what}: {check.state}: {check.detail}")
     counts = Counter(check.state for check in found)
-    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    print_line(", ".join(f"{count} {state}" for state, count in counts.items()))

@@ -128,6 +128,7 @@ def add_source(store: Store, name: str, location: str) -> Source:
     source = _source(name, {"kind": kind, "location": location}, "sources add")
     old = load_catalog(store).get(name)
     if old is not None and old.locations == (location,):
+        store.forget(REMOVED, name)
         return old
     if old is not None and old.location is not None:
         raise CatalogError(
@@ -135,6 +136,7 @@ def add_source(store: Store, name: str, location: str) -> Source:
             f"{store.user_catalog}"
         )
     _write_own(store, {**_own(store), name: {"kind": kind, "location": location}})
+    store.forget(REMOVED, name)
     return source
 
 
@@ -152,8 +154,7 @@ def remove_source(store: Store, name: str) -> list[Path]:
             f"{name} is one of the package's sources, which stay in the list, and nothing of it "
             f"is in {store.root}: there is nothing to remove"
         )
-    if begun:
-        store.put(Stamp(REMOVED, name, {}, version=""))  # until it is fetched again
+    store.put(Stamp(REMOVED, name, {}, version=""))  # until it is added or fetched again
     store.forget(SHARDS, name)
     if own.pop(name, None) is not None:
         _write_own(store, own)

@@ -222,7 +222,7 @@ class _Tally:
                     max(high, float(values.max())),
                 )
         for version in ENCODINGS:
-            for slot in encoding(version).category:
+            for slot in (*encoding(version).category, *encoding(version).shared):
                 block, column = place_of(slot.field.name)
                 ids = game.rows[block][..., column]
                 self.unknown[f"{version} {slot.name}"] += int((ids >= slot.vocabulary.size).sum())

@@ -15,8 +15,14 @@ from safetensors.torch import load_file, save_file
 
 from melee_pipeline.errors import ArtefactError, SchemaMismatchError
 from melee_pipeline.progress import Progress
+from melee_pipeline.replays.source import parse_source
 from melee_pipeline.replays.tables import read_game
+from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.schema.rows import blocks, packed_fields, rows_hash
+from melee_pipeline.schema.table import ENCODINGS
+from melee_pipeline.sources.catalog import find_source
+from melee_pipeline.sources.download import fetch_archive
+from melee_pipeline.sources.extract import extract_replays
 from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Store, file_sha256, write_json
 from melee_pipeline.tensors import shards
 from melee_pipeline.tensors.derive import read_packable
@@ -24,6 +30,7 @@ from melee_pipeline.tensors.encode import round_trip_errors
 from melee_pipeline.tensors.shards import build_shards, open_shard
 from melee_pipeline.tensors.training_set import build_training_set
 from melee_pipeline.versions import ENCODER_VERSION
+from melee_pipeline_tests.replays.games import small_game, write_games
 
 
 def header_of(path: Path) -> dict[str, object]:
@@ -93,6 +100,23 @@ def test_the_report_counts_what_was_packed(built_store: Store) -> None:
     assert report["ranges"]["stocks"] == [1, 4]
     assert set(report["ids_mapped_to_unknown"].values()) == {0}
     assert stamp.upstream[0]["version"] == built_store.need(GAMES, "alpha", "").version
+
+
+def test_ids_of_no_vocabulary_are_counted(store: Store, tmp_path: Path, quiet: Progress) -> None:
+    """Of the players and of the frame: a stage that no encoding knows."""
+    write_games(tmp_path / "mine", small_game(1800), small_game(1900, seed=1, stage=200))
+    entry = {"kind": "local", "location": str(tmp_path / "mine"), "filters": {"stages": []}}
+    write_json(store.user_catalog, {"mine": entry})
+    fetch_archive(store, find_source(store, "mine"), quiet)
+    extract_replays(store, "mine", quiet)
+    parse_source(store, "mine", quiet, workers=0)
+    found = build_shards(store, "mine", quiet).report["ids_mapped_to_unknown"]
+    assert {name: count for name, count in found.items() if count} == {
+        "v2 stage": 1900,
+        "v3 stage": 1900,
+    }
+    wanted = {f"{v} {s.name}" for v in ENCODINGS for s in encoding(v).slots if s.use.vocabulary}
+    assert set(found) == wanted
 
 
 def test_building_again_does_nothing(own_store: Store, quiet: Progress) -> None:

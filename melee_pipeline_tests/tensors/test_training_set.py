@@ -20,7 +20,13 @@ from melee_pipeline.progress import Progress, Quiet
 from melee_pipeline.replays.index import read_index, write_index
 from melee_pipeline.replays.tables import read_game
 from melee_pipeline.schema.rows import place_of
-from melee_pipeline.sources.catalog import add_source, find_source, load_catalog, remove_source
+from melee_pipeline.sources.catalog import (
+    Source,
+    add_source,
+    find_source,
+    load_catalog,
+    remove_source,
+)
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, TRAINING_SET, Store, read_json
 from melee_pipeline.tensors import training_set as joining
@@ -226,15 +232,16 @@ def test_a_removed_source_leaves_the_set(own_store: Store, quiet: Progress) -> N
     assert not_joined(own_store) == {}, "it is out on purpose"
     build_training_set(own_store, quiet)
     assert set(load_training_set(own_store).games["source"]) == {"alpha"}
-    # Fetched again it is as any other source.
-    fetch_archive(own_store, add_source(own_store, "beta", where), quiet)
+    # Added again it is as any other source.
+    add_source(own_store, "beta", where)
     assert not_joined(own_store) == {"beta": "parsed, but not encoded yet"}
     build_shards(own_store, "beta", quiet)
     assert not_joined(own_store) == {"beta": "encoded since the set was joined"}
 
 
 def test_a_source_of_the_package_can_leave_the_set(own_store: Store, quiet: Progress) -> None:
-    """It stays in the catalogue, and is not asked for."""
+    """It stays in the catalogue, and is not asked for until it is fetched again."""
+    where = find_source(own_store, "beta").location
     own_store.user_catalog.unlink()
     for stage in (ARCHIVE, REPLAYS, GAMES, SHARDS):
         own_store.put(replace(own_store.need(stage, "beta", ""), name="gang"))
@@ -245,6 +252,8 @@ def test_a_source_of_the_package_can_leave_the_set(own_store: Store, quiet: Prog
     assert set(load_training_set(own_store).games["source"]) == {"alpha"}
     assert "gang" in load_catalog(own_store)
     assert not_joined(own_store) == {}
+    fetch_archive(own_store, Source(name="gang", kind="local", location=where), quiet)
+    assert not_joined(own_store) == {"gang": "parsed, but not encoded yet"}
 
 
 def test_errors_say_what_to_do(own_store: Store, quiet: Progress) -> None:
