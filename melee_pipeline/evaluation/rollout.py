@@ -12,6 +12,7 @@ from melee_pipeline.errors import ArtefactError
 from melee_pipeline.models.base import WorldModel, advance, append
 from melee_pipeline.tensors.decode import Decoded, places
 from melee_pipeline.tensors.windows import OpenGames, Windows
+from melee_pipeline.training.measure import FIRST
 from melee_pipeline.training.metrics import ACTION, POSITION
 
 HORIZON = 20  # frames, a third of a second
@@ -44,8 +45,11 @@ class Rollout:
 
 
 def rollout_windows(games: OpenGames, context: int, horizon: int = HORIZON) -> Windows:
-    """Windows of `context` frames and the `horizon` frames that follow them."""
-    return Windows(games, context + horizon - 1)
+    """Windows of `context` frames and the `horizon` frames that follow them.
+
+    The first of those is frame FIRST or later, whatever the context: all models start alike.
+    """
+    return Windows(games, context + horizon - 1, first=FIRST + horizon - 1)
 
 
 def pick_starts(windows: Windows, starts: int = STARTS, seed: int = 0) -> Tensor:

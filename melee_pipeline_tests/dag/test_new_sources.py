@@ -112,6 +112,22 @@ def test_a_removed_source_leaves_the_training_set_and_comes_back(
     assert len(keys) == 3
 
 
+def test_a_source_that_was_removed_is_brought_in_when_it_is_added_again(
+    dag: Dag, tmp_path: Path
+) -> None:
+    folder = str(tournament(tmp_path / "one", 1, 2))
+    for _ in range(2):
+        add_source(dag.store, "one", folder)
+        dag.look(new_sources)
+        [asked], _ = dag.look(new_sources)
+        assert dag.run("add_source", asked)
+        assert dag.look(new_sources)[0] == []
+        [join], _ = dag.look(training_set_follows)
+        assert dag.run("update_training_set", join)
+        remove_source(dag.store, "one")
+        dag.store.forget(TRAINING_SET, TRAINING_SET)
+
+
 def test_a_source_that_fails_is_tried_three_times_and_again_when_it_is_put_right(
     dag: Dag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,28 +159,28 @@ def test_a_source_that_fails_is_tried_three_times_and_again_when_it_is_put_right
 
 
 def test_waits_double(dag: Dag, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = tries.request(dag.instance, "work", None)
+    request = tries.request(dag.instance, "work", None, made=False)
     assert isinstance(request, dg.RunRequest)
     for wait in (300, 600):
         dag.pretend(FAILED, "add_source", request)
         ended = time.time()
         for later, expected in ((wait - 30, str), (wait + 30, dg.RunRequest)):
             monkeypatch.setattr(time, "time", lambda at=ended + later: at)
-            assert isinstance(tries.request(dag.instance, "work", None), expected)
+            assert isinstance(tries.request(dag.instance, "work", None, made=False), expected)
         monkeypatch.undo()
 
 
 def test_runs_that_ended_with_dagster_use_up_no_try(dag: Dag) -> None:
     for number in range(1, 6):
-        asked = tries.request(dag.instance, "work", None)
+        asked = tries.request(dag.instance, "work", None, made=False)
         assert isinstance(asked, dg.RunRequest), "and there is nothing to wait for"
         assert asked.run_key and asked.run_key.endswith(f" run {number}")
         assert asked.tags["melee/try"] == "1"
         dag.pretend(FAILED, "add_source", asked, failure_reason="UNEXPECTED_TERMINATION")
-    last = tries.request(dag.instance, "work", None)
+    last = tries.request(dag.instance, "work", None, made=False)
     assert isinstance(last, dg.RunRequest)
     dag.pretend(FAILED, "add_source", last, failure_reason="STEP_FAILURE")
-    why = tries.request(dag.instance, "work", None)
+    why = tries.request(dag.instance, "work", None, made=False)
     assert isinstance(why, str) and "failed; try 2 of 3 at" in why
 
 

@@ -22,7 +22,7 @@ from melee_pipeline.tensors.windows import OpenGames, Windows
 from melee_pipeline.training.config import TrainConfig
 from melee_pipeline.training.loop import train
 from melee_pipeline.training.losses import Objective
-from melee_pipeline.training.measure import measure
+from melee_pipeline.training.measure import FIRST, measure
 from melee_pipeline.training.metrics import Measures, Tally
 
 CONTEXT, HORIZON = 4, 6
@@ -84,7 +84,7 @@ def test_rollouts_of_baselines_are_what_arithmetic_says(
         model = kind(encoding("v2"), CONTEXT).eval()
         rollout = roll_out(model, windows, starts, nothing, HORIZON)
         for i, start in enumerate(starts.tolist()):
-            last = start + CONTEXT - 1
+            last = start + FIRST - 1
             velocity = speed * (xy[last] - xy[last - 1])
             for h in range(HORIZON):
                 told = rollout.positions[i, h].numpy()
@@ -112,6 +112,11 @@ def test_a_rollout_of_one_frame_is_the_prediction(
 
 def test_starts_do_not_hang_on_the_model(game: tuple[OpenGames, dict[str, np.ndarray]]) -> None:
     windows = rollout_windows(game[0], CONTEXT, HORIZON)
+    other = rollout_windows(game[0], 40, HORIZON)
+    starts = pick_starts(windows, 50)
+    assert torch.equal(starts, pick_starts(other, 50))
+    for one, another in zip(windows.locate(starts), other.locate(starts), strict=True):
+        assert torch.equal(one, another)
     assert torch.equal(pick_starts(windows, 50), pick_starts(windows, 50))
     with pytest.raises(ArtefactError, match="leave 4 for a context of 9"):
         model = CopyLast(encoding("v1"), 9)

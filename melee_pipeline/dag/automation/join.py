@@ -47,5 +47,5 @@ def training_set_follows(
     if found and dict(found.inputs) == wanted and known == found.version:
         return dg.SkipReason("the training set is made from the shards as they are")
     work = {"training_set": wanted, "over": found.made_at if found else ""}
-    answer = request(instance, work, None)
+    answer = request(instance, work, None, made=found is not None)
     return answer if isinstance(answer, dg.RunRequest) else dg.SkipReason(answer)

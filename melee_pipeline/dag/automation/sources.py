@@ -85,7 +85,7 @@ def _next_run(
         "from": dict(origin),
         "over": shards.made_at if shards else "",
     }
-    return request(instance, work, source.name)
+    return request(instance, work, source.name, made=shards is not None)
 
 
 def _origin(store: Store, source: Source, settled: Settled) -> tuple[Mapping[str, str], str | None]:

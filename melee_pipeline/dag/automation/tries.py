@@ -28,12 +28,15 @@ UNFINISHED = [
 
 
 def request(
-    instance: dg.DagsterInstance, work: object, partition: str | None
+    instance: dg.DagsterInstance, work: object, partition: str | None, *, made: bool
 ) -> dg.RunRequest | str:
-    """The run that this work (a JSON value) wants now, or why it wants none."""
+    """The run that this work (a JSON value) wants now, or why it wants none.
+
+    A run that succeeded counts only while something `made` is there: it may have been removed.
+    """
     name = hash_of(work)
     runs = instance.get_run_records(dg.RunsFilter(tags={WORK_TAG: name}))  # the newest first
-    if runs and (reason := _why_not(runs)):
+    if runs and (reason := _why_not(runs, made)):
         return reason
     return dg.RunRequest(
         # Dagster itself refuses a second run of the same key, should two ticks ask at once.
@@ -54,13 +57,13 @@ def _cut_off(run: dg.RunRecord) -> bool:
     return run.dagster_run.tags.get(REASON_TAG) == CUT_OFF
 
 
-def _why_not(runs: Sequence[dg.RunRecord]) -> str | None:
+def _why_not(runs: Sequence[dg.RunRecord], made: bool) -> str | None:
     last = runs[0]
     status, link = last.dagster_run.status, f"run {last.dagster_run.run_id[:8]}"
     if status in UNFINISHED:
         return f"{link} is under way"
     if status == dg.DagsterRunStatus.SUCCESS:
-        return f"done by {link}"
+        return f"done by {link}" if made else None
     if status == dg.DagsterRunStatus.CANCELED:
         return f"{link} was cancelled; launch it again by hand"
     failures = _failures(runs)
