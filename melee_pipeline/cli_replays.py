@@ -131,7 +131,7 @@ def parse(
         say("Nothing to do: all of these files were parsed before.")
     if all(row.reason not in (None, Reason.DUPLICATE) for row in parsed.met):
         raise MeleePipelineError(
-            "no game of these files was kept: the table above says why, and index.parquet of each"
+            "no game of these files was kept: the table above says why; of each file, index.parquet"
         )
 
 
