@@ -19,12 +19,14 @@ import polars as pl
 from melee_pipeline.pipeline import source_steps
 from melee_pipeline.progress import Quiet
 from melee_pipeline.replays.simulate import sample_archive
+from melee_pipeline.schema.rows import rows_hash
 from melee_pipeline.sources.catalog import add_source
 from melee_pipeline.store import TRAINING_SET, Stamp, Store
-from melee_pipeline.tensors import training_set as joining
+from melee_pipeline.tensors import join as joining
 from melee_pipeline.tensors.derive import read_packable
 from melee_pipeline.tensors.encode import pack_game
 from melee_pipeline.tensors.shards import GAMES_PER_SHARD, open_shard, write_shard
+from melee_pipeline.tensors.training_set import NAME, set_version
 
 SIMULATED = 12  # games, where no replays are given
 
@@ -47,28 +49,37 @@ def make_games(root: Path, replays: Sequence[Path]) -> Path:
     return shard
 
 
-def make_training_set(root: Path, shard: Path, games: int, copy: bool) -> Store:
-    """A store whose training set lists `games` games in as many shards as they need."""
-    store = Store(root / str(games))
+def make_training_set(root: Path, shard: Path, count: int, copy: bool) -> Store:
+    """A store whose training set lists `count` games in as many shards as they need."""
+    store = Store(root / str(count))
     opened = open_shard(shard)
     ends = opened.ends.tolist()
     firsts = [0, *ends[:-1]]
     rows: list[dict[str, Any]] = []
-    for number in range(-(-games // GAMES_PER_SHARD)):
+    for number in range(-(-count // GAMES_PER_SHARD)):
         path = store.shards("some") / f"{number:04d}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copyfile if copy else os.link)(shard, path)
-        for i, (md5, first, end) in enumerate(zip(opened.md5s, firsts, ends, strict=True)):
+        for i, (game, first, end) in enumerate(zip(opened.listed, firsts, ends, strict=True)):
             content = f"{number * GAMES_PER_SHARD + i:032x}"
             place = {"shard": str(path.relative_to(store.root)), "number": i, "first": first}
             rows.append(
-                {"md5": md5, "content": content, "source": "some", **place, "frames": end - first}
+                {
+                    "md5": game.md5,
+                    "packed": game.packed,
+                    "content": content,
+                    "source": "some",
+                    **place,
+                    "frames": end - first,
+                }
             )
-    rows = rows[:games]
+    rows = rows[:count]
     joining._assign_splits(rows)
     store.training_set.parent.mkdir(parents=True)
-    pl.DataFrame(rows).write_parquet(store.training_set)
-    store.put(Stamp(TRAINING_SET, joining.NAME, {}, "benchmark", facts={"data_fingerprint": ""}))
+    games = pl.DataFrame(rows)
+    games.write_parquet(store.training_set)
+    version = set_version(games, rows_hash())
+    store.put(Stamp(TRAINING_SET, NAME, {}, version, facts={"data_fingerprint": ""}))
     return store
 
 

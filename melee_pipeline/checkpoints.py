@@ -66,10 +66,10 @@ def summary(folder: Path) -> Summary:
 def best_epoch(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     """The numbers of the epoch that `best.pt` holds; empty before the first has ended."""
     epochs: list[Mapping[str, Any]] = manifest["all_epochs"]
-    return min(epochs, key=_score, default={})
+    return min(epochs, key=score, default={})
 
 
-def _score(epoch: Mapping[str, Any]) -> float:
-    """The validation loss, or the loss where no game validates."""
+def score(epoch: Mapping[str, Any]) -> float:
+    """What `best` means: the validation loss, or the loss where no game validates."""
     validation = epoch.get("validation_loss")
     return float(epoch["loss"] if validation is None else validation)

@@ -73,7 +73,7 @@ def run(
     """
     from melee_pipeline import tables
     from melee_pipeline.pipeline import experiment_config, run_chain
-    from melee_pipeline.tensors.training_set import not_joined
+    from melee_pipeline.tensors.join import not_joined
 
     store = Store(data)
     if set_ and experiment is None:

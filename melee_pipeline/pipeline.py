@@ -76,7 +76,7 @@ def run_chain(
     from melee_pipeline.evaluation.report import evaluate
     from melee_pipeline.replays.source import source_filters
     from melee_pipeline.sources.catalog import find_source
-    from melee_pipeline.tensors.training_set import build_training_set
+    from melee_pipeline.tensors.join import build_training_set
     from melee_pipeline.training.device import pick_device
     from melee_pipeline.training.log import resolve_mode
     from melee_pipeline.training.loop import train

@@ -94,7 +94,7 @@ def built_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     from melee_pipeline.pipeline import source_steps
     from melee_pipeline.replays.game import Metadata
     from melee_pipeline.sources.catalog import add_source
-    from melee_pipeline.tensors.training_set import build_training_set
+    from melee_pipeline.tensors.join import build_training_set
 
     root = tmp_path_factory.mktemp("built")
     games = [small_game(1800 + 10 * seed, seed=seed) for seed in range(5)]

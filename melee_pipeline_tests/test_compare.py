@@ -15,7 +15,7 @@ from melee_pipeline.progress import Quiet
 from melee_pipeline.replays.game import Metadata
 from melee_pipeline.sources.catalog import add_source, find_source, remove_source
 from melee_pipeline.store import Store, file_md5, read_json, write_json
-from melee_pipeline.tensors.training_set import build_training_set
+from melee_pipeline.tensors.join import build_training_set
 from melee_pipeline_tests.replays.games import small_game, write_games
 from melee_pipeline_tests.runs import leave_run
 from melee_pipeline_tests.test_lineage import bring_up_to_date

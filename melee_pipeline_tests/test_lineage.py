@@ -23,7 +23,8 @@ from melee_pipeline.store import (
     file_md5,
     write_json,
 )
-from melee_pipeline.tensors.training_set import NAME, build_training_set, load_training_set
+from melee_pipeline.tensors.join import build_training_set
+from melee_pipeline.tensors.training_set import NAME, load_training_set
 from melee_pipeline_tests.replays.games import small_game, write_games
 
 

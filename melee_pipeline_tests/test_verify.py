@@ -16,8 +16,8 @@ from melee_pipeline.sources.catalog import add_source, find_source
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.sources.extract import extract_replays
 from melee_pipeline.store import Store, read_json, write_json
+from melee_pipeline.tensors.join import build_training_set
 from melee_pipeline.tensors.shards import build_shards
-from melee_pipeline.tensors.training_set import build_training_set
 from melee_pipeline.training.loop import train
 from melee_pipeline.verify import DIFFERS, GONE, MATCHES, UNKNOWN, Check, data_root_of, verify
 from melee_pipeline_tests.replays.games import small_game, write_games

@@ -25,7 +25,7 @@ CONTINUOUS, BINARY = "continuous", "binary"  # parts of the loss beside one for 
 
 
 def loss_parts(version: str) -> tuple[str, ...]:
-    """The parts of an encoding's loss: MSE, BCE and a CE for each predicted category."""
+    """The parts of an encoding's loss: of changes, of flags, and of each predicted category."""
     classes = encoding(version).predicted(Predict.CLASS)
     return (CONTINUOUS, BINARY, *(slot.name for slot in classes))
 
@@ -70,6 +70,8 @@ class TrainConfig:
             raise ConfigError(f"precision is {self.precision!r}; it is {' or '.join(PRECISIONS)}")
         if self.lr <= 0:
             raise ConfigError(f"lr is {self.lr}; it is above 0, such as 1e-3")
+        if self.grad_clip is not None and self.grad_clip <= 0:
+            raise ConfigError(f"grad_clip is {self.grad_clip}; it is above 0, or none")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; it lies between 0 and 1, such as 0.999")
         parts = loss_parts(self.model.encoding)
@@ -118,7 +120,7 @@ class TrainConfig:
 _AT_LEAST = {
     "epochs": 1, "batch_size": 1, "max_games": 1, "context": 1, "hidden": 1,
     "width": 1, "layers": 1, "state": 1, "expand": 1, "conv": 1, "chunk": 1,
-    "weight_decay": 0, "grad_clip": 0, "loss_weights": 0, "seed": 0,
+    "weight_decay": 0, "loss_weights": 0, "seed": 0,
     "warmup": 0, "patience": 1,
 }  # fmt: skip
 

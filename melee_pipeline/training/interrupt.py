@@ -28,13 +28,15 @@ class Interrupt:
         """The handler. A second signal does not wait."""
         if self._held is not None:
             self.let_go()
-        self._held = number
+        else:
+            self._held = number
 
     def let_go(self) -> None:
-        """Let the signal do what it would have done at once."""
+        """Let a signal that is held do what it would have done at once."""
         self.restore()
-        if self._held is not None:
-            os.kill(os.getpid(), self._held)
+        held, self._held = self._held, None
+        if held is not None:
+            os.kill(os.getpid(), held)
 
     def restore(self) -> None:
         """Whoever handled the signals before does so again."""
@@ -58,4 +60,4 @@ def held_back() -> Iterator[Interrupt]:
     try:
         yield interrupt
     finally:
-        interrupt.restore()
+        interrupt.let_go()

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from melee_pipeline.checkpoints import score
 from melee_pipeline.errors import TrainingError
 from melee_pipeline.lineage import read_lineage, sources_of
 from melee_pipeline.locks import run_lock
@@ -61,12 +62,13 @@ def train(
     found = store.current(CHECKPOINT, config.experiment, inputs)
     if found and folder.finished():
         return found
-    had_to_train = not folder.finished()
-    if had_to_train:
-        where, told = pick_device(device), resolve_mode(wandb)
-        with run_lock(store, config.experiment, version), held_back() as interrupt:
+    where, told = pick_device(device), resolve_mode(wandb)
+    with run_lock(store, config.experiment, version), held_back() as interrupt:
+        had_to_train = not folder.finished()
+        if had_to_train:
             _train(store, training_set, config, folder, where, told, progress, interrupt)
-    stamp = store.put(_stamp(store, config, folder, inputs, version))
+        folder.resume.unlink(missing_ok=True)
+        stamp = store.put(_stamp(store, config, folder, inputs, version))
     return replace(stamp, fresh=had_to_train)
 
 
@@ -78,7 +80,7 @@ def _stamp(
     version: str,
 ) -> Stamp:
     epochs = folder.epochs()
-    best = min(epochs, key=_score)
+    best = min(epochs, key=score)
     report = {
         "epochs": len(epochs),
         "best_epoch": best["epoch"],
@@ -91,19 +93,13 @@ def _stamp(
     return Stamp(CHECKPOINT, config.experiment, inputs, version, report, facts, upstream)
 
 
-def _score(epoch: Epoch) -> float:
-    """What `best` means: the validation loss, or the loss where no game validates."""
-    validation = epoch.get("validation_loss")
-    return float(epoch["loss"] or 0.0) if validation is None else float(validation)
-
-
 def over(config: TrainConfig, epochs: Sequence[Epoch]) -> bool:
     """Whether a run has had its epochs, or for too long none that was better."""
     if len(epochs) >= config.epochs:
         return True
     if config.patience is None or not epochs:
         return False
-    scores = [_score(epoch) for epoch in epochs]
+    scores = [score(epoch) for epoch in epochs]
     return len(scores) - 1 - scores.index(min(scores)) >= config.patience
 
 
@@ -158,7 +154,7 @@ def _train(
         record(finished=False)
         while not over(config, trainer.epochs):
             epoch = trainer.one_epoch(progress)
-            if all(_score(epoch) < _score(before) for before in trainer.epochs[:-1]):
+            if all(score(epoch) < score(before) for before in trainer.epochs[:-1]):
                 save(folder.best)
             log.epoch(epoch)
             trainer.save()
@@ -167,4 +163,3 @@ def _train(
         save(folder.final)
         files = {path.name: file_sha256(path) for path in (folder.best, folder.final)}
         record(finished=True, wandb_url=log.url, files=files)
-    folder.resume.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ from melee_pipeline.tensors.windows import OpenGames, Windows
 from melee_pipeline.training.losses import targets_of
 from melee_pipeline.training.metrics import Tally
 
-FIRST = 60  # frame of a game, one second: every context up to it is measured on the same frames
+FIRST = 120  # frame of a game, in its countdown: whatever their contexts, up to this, all models
+# are measured on the same frames
 
 
 def training_windows(model: WorldModel, games: OpenGames, offset: int = 0) -> Windows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -14,16 +16,19 @@ from melee_pipeline.evaluation.report import evaluate, lost_to_baselines
 from melee_pipeline.evaluation.rollout import pick_starts, roll_out, rollout_windows
 from melee_pipeline.models.config import MLPConfig
 from melee_pipeline.models.mlp import FrameStackMLP
+from melee_pipeline.models.world import build_model
 from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import encoding
-from melee_pipeline.store import Store, read_json
-from melee_pipeline.tensors.training_set import load_training_set, open_games
+from melee_pipeline.schema.rows import rows_hash
+from melee_pipeline.store import TRAINING_SET, Store, read_json
+from melee_pipeline.tensors.training_set import load_training_set, open_games, set_version
 from melee_pipeline.tensors.windows import OpenGames, Windows
-from melee_pipeline.training.config import TrainConfig
+from melee_pipeline.training.config import TrainConfig, loss_weights
 from melee_pipeline.training.loop import train
 from melee_pipeline.training.losses import Objective
-from melee_pipeline.training.measure import FIRST, measure
+from melee_pipeline.training.measure import FIRST, measure, measured_windows
 from melee_pipeline.training.metrics import Measures, Tally
+from melee_pipeline.training.recipes import RECIPES
 
 CONTEXT, HORIZON = 4, 6
 TINY = TrainConfig(
@@ -123,6 +128,24 @@ def test_starts_do_not_hang_on_the_model(game: tuple[OpenGames, dict[str, np.nda
         roll_out(model, windows, torch.tensor([0]), nothing, HORIZON)
 
 
+def test_no_recipe_remembers_more_than_is_left_out_of_measuring() -> None:
+    """So all of them are measured on the same frames."""
+    assert max(make().model.context for make in RECIPES.values()) <= FIRST
+
+
+@pytest.mark.parametrize("kind", ["mlp_v3", "mamba2_v3"])
+def test_every_frame_is_measured_once(built_store: Store, kind: str) -> None:
+    """Both players' actions, from frame FIRST on, in games of which no length fits the windows."""
+    games = open_games(built_store, load_training_set(built_store).games)
+    model = build_model(RECIPES[kind]().model)
+    objective = Objective(model.encoding, loss_weights("v3"))
+    tally = Tally(objective, Measures(model.encoding), "test")
+    measure(model, tally, measured_windows(model, games), 64, nothing)
+    frames = int((games.lengths - FIRST).clamp(min=0).sum())
+    assert int(tally.counts[tally.names.index("action_accuracy")]) == 2 * frames
+    assert int(tally.counts[tally.names.index("loss_action_state")]) == 2 * frames
+
+
 def test_the_report_of_a_run(own_store: Store, quiet: Progress) -> None:
     stamp = train(own_store, TINY, device="cpu", wandb="off", progress=quiet)
     run = own_store.root / str(stamp.facts["run"])
@@ -142,8 +165,10 @@ def test_games_that_are_gone_are_counted(own_store: Store, quiet: Progress) -> N
     import polars as pl
 
     stamp = train(own_store, TINY, device="cpu", wandb="off", progress=quiet)
-    games = pl.read_parquet(own_store.training_set)
-    games.filter(pl.col("split") == "train").write_parquet(own_store.training_set)
+    rest = pl.read_parquet(own_store.training_set).filter(pl.col("split") == "train")
+    rest.write_parquet(own_store.training_set)
+    joined = own_store.need(TRAINING_SET, "training_set", "")
+    own_store.put(replace(joined, version=set_version(rest, rows_hash())))
     with pytest.raises(ArtefactError, match="are not in the training set any more"):
         evaluate(own_store, own_store.root / str(stamp.facts["run"]), progress=quiet)
 

@@ -143,7 +143,7 @@ def test_input_vectors_have_the_stated_layout(version: str) -> None:
 
 
 @pytest.mark.parametrize("recorded", [1.0, 0.5])
-@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 def test_advance_is_the_plain_computation(version: str, recorded: float) -> None:
     model = build_model(MLPConfig(encoding=version)).eval()
     frames = random_frames(model.encoding, 3, model.context + 1, recorded=recorded)
@@ -156,12 +156,15 @@ def test_advance_is_the_plain_computation(version: str, recorded: float) -> None
         return last.available[name][:, None, None]
 
     names = [slot.name for slot in model.encoding.continuous]
-    moving = ("percent", "x", "y", "shield_strength")
-    for k, name in enumerate(names):
+    moving = names if version == "v3" else ["percent", "x", "y", "shield_strength"]
+    for k, (name, slot) in enumerate(zip(names, model.encoding.continuous, strict=True)):
         wanted = last.continuous[..., k]
         if name in moving:
-            wanted = wanted + prediction.delta[..., moving.index(name)] * known(name)
-        assert torch.equal(found.continuous[..., k], wanted), name
+            told = prediction.delta[..., moving.index(name)] * known(name)
+            unit = slot.use.step * slot.use.scale if version == "v3" else 1.0
+            wanted = wanted + told * unit
+            assert torch.equal(found.change[..., moving.index(name)], told), name
+        torch.testing.assert_close(found.continuous[..., k], wanted)
     for k, slot in enumerate(model.encoding.binary):
         likely = torch.sigmoid(prediction.value[..., k]) > 0.5
         assert torch.equal(found.binary[..., k], (likely & known(slot.name)).float()), slot.name

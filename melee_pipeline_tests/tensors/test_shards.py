@@ -27,8 +27,8 @@ from melee_pipeline.store import GAMES, SHARDS, TRAINING_SET, Store, file_sha256
 from melee_pipeline.tensors import shards
 from melee_pipeline.tensors.derive import read_packable
 from melee_pipeline.tensors.encode import round_trip_errors
+from melee_pipeline.tensors.join import build_training_set
 from melee_pipeline.tensors.shards import build_shards, open_shard
-from melee_pipeline.tensors.training_set import build_training_set
 from melee_pipeline.versions import ENCODER_VERSION
 from melee_pipeline_tests.replays.games import small_game, write_games
 

@@ -29,16 +29,11 @@ from melee_pipeline.sources.catalog import (
 )
 from melee_pipeline.sources.download import fetch_archive
 from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, TRAINING_SET, Store, read_json
-from melee_pipeline.tensors import training_set as joining
+from melee_pipeline.tensors import join as joining
+from melee_pipeline.tensors.join import build_training_set, not_joined
 from melee_pipeline.tensors.records import shard_layout
 from melee_pipeline.tensors.shards import build_shards
-from melee_pipeline.tensors.training_set import (
-    TrainingSet,
-    build_training_set,
-    load_training_set,
-    not_joined,
-    open_games,
-)
+from melee_pipeline.tensors.training_set import NAME, TrainingSet, load_training_set, open_games
 
 Rows = list[dict[str, Any]]
 CONTENTS = st.lists(st.text("0123456789abcdef", min_size=8), min_size=2, max_size=80, unique=True)
@@ -77,7 +72,7 @@ def test_each_game_is_there_once(built_store: Store) -> None:
     ]
     assert (len(kept), len({row.md5 for row in kept}), len(games)) == (7, 7, 6)
     assert set(games["content"]) == {row.content for row in kept}
-    stamp = built_store.need(TRAINING_SET, joining.NAME, "")
+    stamp = built_store.need(TRAINING_SET, NAME, "")
     assert sum(stamp.report["duplicates_left_out"].values()) == 1
     assert stamp.report["frames"] == sum(games["frames"])
     counted = [(row["source"], row["len"]) for row in stamp.report["by_source"]]
@@ -218,7 +213,7 @@ def test_what_is_parsed_by_now_does_not_change_the_set(own_store: Store, quiet: 
     index = read_index(own_store.index("alpha"))
     others = [replace(row, md5="0" * 32, table_hash="0") for row in index]
     write_index(own_store.index("alpha"), others)
-    forget(own_store, TRAINING_SET, joining.NAME)
+    forget(own_store, TRAINING_SET, NAME)
     build_training_set(own_store, quiet)
     after = load_training_set(own_store)
     assert (after.version, after.fingerprint) == (before.version, before.fingerprint)
@@ -263,7 +258,7 @@ def test_errors_say_what_to_do(own_store: Store, quiet: Progress) -> None:
         build_training_set(empty, quiet)
     with pytest.raises(ArtefactError, match=f"no training set has been joined in .* {first}"):
         load_training_set(empty)
-    forget(own_store, TRAINING_SET, joining.NAME)
+    forget(own_store, TRAINING_SET, NAME)
     with pytest.raises(ArtefactError, match=r"yet; run first: melee-pipeline run$"):
         load_training_set(own_store)
     build_training_set(own_store, quiet)
@@ -288,13 +283,13 @@ def test_sources_without_games_are_named(own_store: Store, quiet: Progress) -> N
     for source in ("alpha", "beta"):
         shards = own_store.need(SHARDS, source, "")
         own_store.put(replace(shards, facts={**shards.facts, "shards": {}}))
-    forget(own_store, TRAINING_SET, joining.NAME)
+    forget(own_store, TRAINING_SET, NAME)
     with pytest.raises(ArtefactError, match="none of alpha, beta has a game to train on"):
         build_training_set(own_store, quiet)
 
 
 def test_nothing_of_the_set_tells_a_files_name(built_store: Store) -> None:
     """File names can hold players' names: they stay in the index."""
-    stamp = Path(built_store.root / "stamps" / TRAINING_SET / f"{joining.NAME}.json")
+    stamp = Path(built_store.root / "stamps" / TRAINING_SET / f"{NAME}.json")
     assert "game-" not in json.dumps(read_json(stamp)["report"])
     assert "game-" not in load_training_set(built_store).games.write_json()

@@ -124,6 +124,7 @@ def test_a_value_of_the_wrong_type_is_named(knob: str, value: str, wanted: str) 
         ("context", "0", "context is 0; at least 1"),
         ("hidden", "64,0", "hidden is 0; at least 1"),
         ("lr", "-1", "lr is -1.0; it is above 0"),
+        ("grad_clip", "0", "grad_clip is 0.0; it is above 0, or none"),
         ("loss_weights.jumps_left", "-1", "loss_weights is -1.0; at least 0"),
         ("dropout", "1", "dropout must be at least 0 and below 1"),
         ("encoding", "v9", "encoding 'v9' is unknown; there are v1, v2"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from melee_pipeline.training import loop, trainer
 from melee_pipeline.training.checkpoint import load_checkpoint
 from melee_pipeline.training.config import TrainConfig, loss_weights
 from melee_pipeline.training.device import fits, pick_device, settle
+from melee_pipeline.training.interrupt import held_back
 from melee_pipeline.training.loop import over, train
 from melee_pipeline.training.schedule import learning_rate
 
@@ -365,6 +367,20 @@ def test_a_signal_saves_the_run_before_it_ends_it(
     assert state["steps"] == state["begun"]["step"]
 
 
+def test_a_signal_that_comes_after_the_last_step_is_not_lost() -> None:
+    """Held until the block ends, and then what it would have been."""
+    ends = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: ends.append(number))
+    try:
+        with held_back() as interrupt:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupt.requested
+            assert ends == []
+        assert ends == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.replays
 def test_the_toy_game_reaches_the_reference(
     real_replays: dict[str, Path], store: Store, quiet: Progress, tmp_path: Path
@@ -373,7 +389,7 @@ def test_the_toy_game_reaches_the_reference(
     from melee_pipeline.evaluation.report import evaluate
     from melee_pipeline.pipeline import source_steps
     from melee_pipeline.sources.catalog import add_source
-    from melee_pipeline.tensors.training_set import build_training_set
+    from melee_pipeline.tensors.join import build_training_set
     from melee_pipeline.training.recipes import mlp_v1
 
     (tmp_path / "toy").mkdir()

@@ -34,7 +34,7 @@ def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> Resu
     - `by_source`: games in each split; `duplicates_left_out`: games that another source has too
     - `missing_sources`: those that were begun but are not in it, with the reason
     """
-    from melee_pipeline.tensors.training_set import build_training_set
+    from melee_pipeline.tensors.join import build_training_set
 
     store = data_root.store()
     return show.training_set(store, build_training_set(store, data_root.progress(context.log)))

@@ -30,7 +30,8 @@ def training_set_follows(
     context: dg.SensorEvaluationContext, data_root: DataRoot
 ) -> dg.RunRequest | dg.SkipReason:
     """Asks for the run that joins today's shards."""
-    from melee_pipeline.tensors.training_set import NAME, inputs_now
+    from melee_pipeline.tensors.join import inputs_now
+    from melee_pipeline.tensors.training_set import NAME
 
     store, instance = data_root.store(), context.instance
     upstream = {asset.key for asset in SOURCE_ASSETS}

@@ -13,7 +13,7 @@ from melee_pipeline.store import Stamp, Store, read_json
 
 def training_set(store: Store, stamp: Stamp) -> Result:
     """training_set: games per source and split."""
-    from melee_pipeline.tensors.training_set import not_joined
+    from melee_pipeline.tensors.join import not_joined
 
     report = stamp.report
     doubles = report["duplicates_left_out"]
