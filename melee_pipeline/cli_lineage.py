@@ -42,8 +42,8 @@ def lineage(
         bool,
         typer.Option(
             "--verify",
-            help="Hash what lies in the data root again; exit code 1 unless all of it is there "
-            "and matches.",
+            help="Hash what lies in the data root again; exit code 1 where any of it differs or "
+            "is gone.",
         ),
     ] = False,
     data: Annotated[

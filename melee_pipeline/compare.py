@@ -37,8 +37,9 @@ class Comparison:
     only: tuple[dict[str, list[str]], dict[str, list[str]]]  # MD5s by source
     moved: list[dict[str, str]]  # games of both out of two sources: md5, first, second
     sources: dict[str, dict[str, Pair]]  # by source, where it differs
-    settings: dict[str, Pair]  # that differ
-    code: dict[str, Pair]  # versions that differ
+    without_record: list[str]  # folders with no manifest: settings and trainer are not known
+    settings: dict[str, Pair] | None  # that differ; None: not known of both
+    code: dict[str, Pair]  # versions that differ, as far as they are known of both
     results: dict[str, Pair]  # of the best epochs
 
 
@@ -50,6 +51,7 @@ def compare(first: Path, second: Path) -> Comparison:
     a, b = _Run(first), _Run(second)
     both = a.games.keys() & b.games.keys()
     known = bool(a.contents and b.contents)
+    without = list(dict.fromkeys(str(run.folder) for run in (a, b) if not run.manifest))
     return Comparison(
         runs=(str(a.folder), str(b.folder)),
         same_data=a.games.keys() == b.games.keys(),
@@ -65,8 +67,9 @@ def compare(first: Path, second: Path) -> Comparison:
             if a.games[md5] != b.games[md5]
         ],
         sources=_source_differences(a.sources, b.sources),
-        settings=_differences(a.settings, b.settings),
-        code=_differences(a.code, b.code),
+        without_record=without,
+        settings=None if without else _differences(a.settings, b.settings),
+        code=_differences(a.code(trained=not without), b.code(trained=not without)),
         results={key: (a.best.get(key), b.best.get(key)) for key in _RESULTS},
     )
 
@@ -78,26 +81,30 @@ class _Run:
         self.folder = run_folder(checkpoint)
         self.lineage = read_lineage(checkpoint)
         path = self.folder / MANIFEST
-        manifest: dict[str, Any] = read_json(path) if path.exists() else {}
-        self.contents: Mapping[str, list[str]] = manifest.get("contents", {})
-        self.best = best_epoch(manifest) if manifest else {}
-        self.settings = dict(_flat(manifest.get("config", {})))
-        self.code = self._code(manifest)
+        self.manifest: dict[str, Any] = read_json(path) if path.exists() else {}
+        self.contents: Mapping[str, list[str]] = self.manifest.get("contents", {})
+        self.best = best_epoch(self.manifest) if self.manifest else {}
+        self.settings = dict(_flat(self.manifest.get("config", {})))
         self.games = {md5: source for source, md5s in self.lineage["games"].items() for md5 in md5s}
         self.sources = {one.source: one for one in sources_of(self.lineage) if one.md5s}
 
-    def _code(self, manifest: Mapping[str, Any]) -> dict[str, str]:
-        """Versions of all code that had a part in it; of several sources all that occur."""
+    def code(self, *, trained: bool) -> dict[str, str]:
+        """Versions of all code that had a part in it; of several sources all that occur.
+
+        What trained it, and on which machine, is in the manifest alone.
+        """
         found: defaultdict[str, set[str]] = defaultdict(set)
         for source, steps in steps_of(self.lineage).items():
             for stage, names in _VERSIONS.items() if self.lineage["games"].get(source) else ():
                 for name in names:
                     found[name].add(str(steps[stage]["inputs"].get(name)))
         found["join"].add(str(self.lineage["training_set"]["inputs"].get("join")))
-        for name in ("trainer", "git_commit"):
-            found[name].add(str(manifest.get(name)))
-        for name, value in manifest.get("machine", {}).items():
-            found[name].add(str(value))
+        if trained:
+            machine = self.manifest.get("machine", {})
+            for name in ("trainer", "git_commit"):
+                found[name].add(str(self.manifest.get(name)))
+            for name, value in machine.items():
+                found[name].add(str(value))
         return {name: ", ".join(sorted(values)) for name, values in found.items()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
@@ -34,8 +33,8 @@ def run_lock(store: Store, experiment: str, version: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone(store: Store, name: str) -> Iterator[None]:
-    """Nobody else is here under this name.
+def alone(store: Store, name: str, patience: float = 0) -> Iterator[None]:
+    """Nobody else is here under this name; whoever is gets `patience` seconds to end.
 
     The system frees the lock of a process that dies, so it is never stale. Raises BusyError that
     names who holds it.
@@ -44,7 +43,7 @@ def alone(store: Store, name: str) -> Iterator[None]:
     holder = store.locks / f"{name}.holder"
     lock = FileLock(store.locks / f"{name}.lock")
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=patience)
     except Timeout as error:
         who = "another process"
         with suppress(FileNotFoundError):  # it has just ended
@@ -53,7 +52,7 @@ def alone(store: Store, name: str) -> Iterator[None]:
             f"{name}: {who} is working on it; wait until it has ended, then run again"
         ) from error
     try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        holder.write_text(f"process {os.getpid()}")  # a machine's name may tell whose it is
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -67,8 +67,15 @@ def print_comparison(found: Comparison) -> None:
     ]
     if sources:
         print_wide("Sources that differ", ("source", "what", "A", "B"), sources, ["A", "B"])
-    _print_pairs("Settings", found.settings)
-    _print_pairs("Code and machine", found.code)
+    if found.settings is None:
+        without = ", ".join(shown(run) for run in found.without_record)
+        print_line(
+            f"Settings, trainer and machine: unknown; there is no manifest.json in {without}"
+        )
+        _print_pairs("Code that made the data", found.code)
+    else:
+        _print_pairs("Settings", found.settings)
+        _print_pairs("Code and machine", found.code)
     print_table(simple("Best epoch", ("", "A", "B"), [(k, *v) for k, v in found.results.items()]))
 
 

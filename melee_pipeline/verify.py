@@ -74,6 +74,9 @@ def _place(store: Store, archive: Record) -> Path:
 
 
 def _archive(store: Store, record: Record) -> Check:
+    """Archives are hashed; loose replays are so under replays, and here told by their listing."""
+    from melee_pipeline.sources.local import listing, look
+
     place, wrong, gone, hashes = _place(store, record), [], [], []
     for archive in record["facts"]["archives"]:
         itself = place.name == archive["name"] and not place.is_dir()
@@ -83,9 +86,17 @@ def _archive(store: Store, record: Record) -> Check:
             gone.append(f"{path} is gone")
         elif hashes[-1] != archive["sha256"]:
             wrong.append(f"{path} has sha256 {hashes[-1]}, had {archive['sha256']}")
-    if record["facts"]["loose"] and not place.is_dir():
+    if not record["facts"]["loose"]:
+        return _check(store, record, wrong, gone, hashes[0] if len(hashes) == 1 else "")
+    if not place.is_dir():
         gone.append(f"the folder {place} is gone")
-    return _check(store, record, wrong, gone, hashes[0] if len(hashes) == 1 else "")
+    if wrong or gone:
+        return _check(store, record, wrong, gone)
+    found = listing(place, look(place))
+    if found == record["version"]:
+        return _check(store, record, [], [], found)
+    why = "other names, sizes or times of files than then; what they hold is told under replays"
+    return _unknown(record, why, found)
 
 
 def _replays(store: Store, record: Record, archive: Record) -> Check:
@@ -223,8 +234,8 @@ def _run(folder: Path, lineage: Record) -> list[Check]:
     return found
 
 
-def _unknown(record: Record, why: str) -> Check:
-    return Check(record["stage"], record["name"], UNKNOWN, record["version"], "", why)
+def _unknown(record: Record, why: str, found: str = "") -> Check:
+    return Check(record["stage"], record["name"], UNKNOWN, record["version"], found, why)
 
 
 def _check(

@@ -15,6 +15,7 @@ from melee_pipeline.progress import Quiet
 from melee_pipeline.replays.game import Metadata
 from melee_pipeline.sources.catalog import add_source, find_source, remove_source
 from melee_pipeline.store import Store, file_md5, read_json, write_json
+from melee_pipeline.tables_lineage import print_comparison
 from melee_pipeline.tensors.join import build_training_set
 from melee_pipeline_tests.replays.games import small_game, write_games
 from melee_pipeline_tests.runs import leave_run
@@ -108,13 +109,25 @@ def test_a_game_of_another_source_is_the_same_data(own_store: Store) -> None:
     assert found.moved == [{"md5": moved, "first": "alpha", "second": "beta"}]
 
 
-def test_a_checkpoint_without_its_record_is_compared_as_far_as_it_goes(own_store: Store) -> None:
-    one, other = leave_run(own_store, "one"), leave_run(own_store, "two")
-    (other / "manifest.json").unlink()
-    found = compare(one, other)
-    assert found.same_data
-    assert (found.same_contents, found.same_split) == (None, None)
-    assert found.settings["lr"] == (0.001, None)
+def test_a_checkpoint_without_its_record_is_compared_as_far_as_it_goes(
+    own_store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not known is not told as the same, be it of one or of both."""
+    monkeypatch.setenv("COLUMNS", "400")
+    one, other = leave_run(own_store, "one"), leave_run(own_store, "two", lr=0.5)
+    without: list[str] = []
+    for run in (other, one):
+        (run / "manifest.json").unlink()
+        without.insert(0, str(run))
+        found = compare(one, other)
+        assert found.same_data
+        assert (found.same_contents, found.same_split) == (None, None)
+        assert (found.settings, found.code, found.without_record) == (None, {}, without)
+        print_comparison(found)
+        told = capsys.readouterr().out
+        assert f"unknown; there is no manifest.json in {', '.join(without)}" in told
+        assert "Settings: the same" not in told
+        assert "Code that made the data: the same" in told
 
 
 def test_what_is_no_checkpoint_is_named(own_store: Store, tmp_path: Path) -> None:

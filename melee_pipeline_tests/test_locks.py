@@ -42,7 +42,7 @@ def held_elsewhere(store: Store) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_second_process_is_refused_and_told_who_is_first(store: Store) -> None:
     with held_elsewhere(store) as other:
-        says = rf"gang: process {other.pid} on .* wait until"
+        says = rf"gang: process {other.pid} is working on it; wait until"
         with pytest.raises(BusyError, match=says), source_lock(store, "gang"):
             raise AssertionError
         with source_lock(store, "summit-11"):

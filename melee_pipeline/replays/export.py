@@ -20,6 +20,8 @@ from melee_pipeline.replays.verdict import read_and_judge, unreadable
 from melee_pipeline.sources.unpack import ReplayFile
 from melee_pipeline.store import atomic_file, read_json, write_json
 
+LEFT_OUT = "left_out.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -39,8 +41,8 @@ def export_files(
 ) -> Exported:
     """Write `out/games/<md5>` for every replay that the filters keep, and `out/meta.json`.
 
-    Of the same replay twice one is written. What an earlier export left in `out` stays in the
-    list. Names and connect codes stay out of `meta.json`; `left_out.json` names the files that
+    Of the same replay twice one is written. What an earlier export left in `out` stays in both
+    lists. Names and connect codes stay out of `meta.json`; `left_out.json` names the files that
     are no games of it, with the reasons.
     """
     games = {record["slp_md5"]: record for record in _former(out)}
@@ -59,14 +61,22 @@ def export_files(
                 games[md5] = one
             advance(1)
     records = [games[md5] for md5 in sorted(games)]
-    refused = [
+    write_json(out / "meta.json", records)
+    write_json(out / LEFT_OUT, _left_out(out, found))
+    return Exported(records, found)
+
+
+def _left_out(out: Path, found: Sequence[tuple[str, Refusal | None]]) -> list[dict[str, str]]:
+    """The files that are no games, now and in earlier exports; of one met again, what holds now."""
+    earlier = read_json(out / LEFT_OUT) if (out / LEFT_OUT).exists() else []
+    met = {name for name, _ in found}
+    told = [record for record in earlier if record["name"] not in met]
+    told += [
         {"name": name, "reason": refusal.reason, "detail": refusal.detail}
         for name, refusal in found
         if refusal
     ]
-    write_json(out / "meta.json", records)
-    write_json(out / "left_out.json", refused)
-    return Exported(records, found)
+    return sorted(told, key=lambda record: record["name"])
 
 
 def _former(out: Path) -> list[dict[str, Any]]:

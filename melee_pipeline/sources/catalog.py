@@ -14,10 +14,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from melee_pipeline.errors import CatalogError
+from melee_pipeline.locks import alone, source_lock
 from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Stamp, Store, atomic_file
 
 Kind = Literal["http", "dropbox", "google_drive", "local", "manual"]
 REMOVED = "removed"  # the stamps of sources that were taken out, as their other stamps stay
+CATALOG_LOCK = ".sources"  # of the user's file, which is read, changed and written as a whole
+PATIENCE = 10.0  # seconds for another process to write it, which takes it a moment
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -122,54 +125,79 @@ def add_source(store: Store, name: str, location: str) -> Source:
     """Add a source to the user's catalogue; its kind is read off the location.
 
     Raises CatalogError when the name is taken by another location or the path does not exist.
-    Adding the same source again changes nothing.
+    Adding the same source again changes nothing. BusyError while another process adds for long.
     """
     kind, location = _classify(location)
-    source = _source(name, {"kind": kind, "location": location}, "sources add")
-    old = load_catalog(store).get(name)
-    if old is not None and old.locations == (location,):
+    _source(name, {"kind": kind, "location": location}, "sources add")  # the name may be wrong
+    with alone(store, CATALOG_LOCK, PATIENCE):
+        old = load_catalog(store).get(name)
+        if old is not None and old.location is not None and old.locations != (location,):
+            raise CatalogError(
+                f"source {name} exists already, at {old.location}; choose another name, or edit "
+                f"{store.user_catalog}"
+            )
+        if old is None or old.location is None:
+            _put_own(store, name, {"kind": kind, "location": location})
         store.forget(REMOVED, name)
-        return old
-    if old is not None and old.location is not None:
-        raise CatalogError(
-            f"source {name} exists already, at {old.location}; choose another name, or edit "
-            f"{store.user_catalog}"
-        )
-    _write_own(store, {**_own(store), name: {"kind": kind, "location": location}})
-    store.forget(REMOVED, name)
-    return source
+    return find_source(store, name)
 
 
 def remove_source(store: Store, name: str) -> list[Path]:
     """Take a source out: of the user's catalogue, and of the next training set.
 
     Its files stay: their folders are given back. One of the package's sources stays in the list,
-    too. Raises CatalogError when there is no such source, or nothing of it to take out.
+    too. Raises CatalogError when there is no such source, or nothing of it to take out; BusyError
+    while a step of it runs, which would bring it back.
     """
     find_source(store, name)
-    own = _own(store)
-    begun = any(store.stamp(stage, name) for stage in (ARCHIVE, REPLAYS, GAMES, SHARDS))
-    if name not in own and not begun:
-        raise CatalogError(
-            f"{name} is one of the package's sources, which stay in the list, and nothing of it "
-            f"is in {store.root}: there is nothing to remove"
-        )
-    store.put(Stamp(REMOVED, name, {}, version=""))  # until it is added or fetched again
-    store.forget(SHARDS, name)
-    if own.pop(name, None) is not None:
-        _write_own(store, own)
+    with source_lock(store, name), alone(store, CATALOG_LOCK, PATIENCE):
+        own = _own(store)
+        begun = any(store.stamp(stage, name) for stage in (ARCHIVE, REPLAYS, GAMES, SHARDS))
+        if name not in own and not begun:
+            raise CatalogError(
+                f"{name} is one of the package's sources, which stay in the list, and nothing of "
+                f"it is in {store.root}: there is nothing to remove"
+            )
+        store.put(Stamp(REMOVED, name, {}, version=""))  # until it is added or fetched again
+        store.forget(SHARDS, name)
+        if own.pop(name, None) is not None:
+            _write_own(store, _yaml(own))
     folders = (store.archives(name), store.replays(name), store.games(name), store.shards(name))
     return [folder for folder in folders if folder.is_dir()]
 
 
+def _own_text(store: Store) -> str:
+    return store.user_catalog.read_text() if store.user_catalog.exists() else ""
+
+
 def _own(store: Store) -> dict[str, Any]:
-    text = store.user_catalog.read_text() if store.user_catalog.exists() else ""
-    return yaml.safe_load(text) or {}
+    return _named(_own_text(store))
 
 
-def _write_own(store: Store, entries: dict[str, Any]) -> None:
+def _named(text: str) -> dict[str, Any]:
+    return {str(name): entry for name, entry in (yaml.safe_load(text) or {}).items()}
+
+
+def _yaml(entries: dict[str, Any]) -> str:
+    return yaml.safe_dump(entries, allow_unicode=True, sort_keys=False)
+
+
+def _put_own(store: Store, name: str, place: dict[str, Any]) -> None:
+    """Write where a source is. A new entry is put below what the user has written, comments too."""
+    text, own = _own_text(store), _own(store)
+    wanted = {**own, name: {**(own.get(name) or {}), **place}}
+    longer = f"{text}\n" if text and not text.endswith("\n") else text
+    longer += _yaml({name: wanted[name]})
+    try:
+        fits = name not in own and _named(longer) == wanted
+    except yaml.YAMLError:  # the file is written in braces, or ends with `...`
+        fits = False
+    _write_own(store, longer if fits else _yaml(wanted))
+
+
+def _write_own(store: Store, text: str) -> None:
     with atomic_file(store.user_catalog) as temporary:
-        temporary.write_text(yaml.safe_dump(entries, allow_unicode=True, sort_keys=False))
+        temporary.write_text(text)
 
 
 def _classify(location: str) -> tuple[Kind, str]:

@@ -148,7 +148,7 @@ def test_files_are_left_out_for_the_reasons_that_parsing_gives(
         row.name: row.reason for row in parsed.rows if row.name not in ("again.slp", "game-0.slp")
     } | {"again.slp": None, "game-0.slp": "duplicate"}  # the first one met is written
     told = json.loads((tmp_path / "out" / "left_out.json").read_text())
-    assert [one["name"] for one in told] == list(exported.refused)
+    assert [one["name"] for one in told] == sorted(exported.refused)
     assert ("empty file", "0 bytes") in {(one["reason"], one["detail"]) for one in told}
 
 
@@ -161,5 +161,18 @@ def test_a_second_export_adds_to_the_list(tmp_path: Path, quiet: Progress) -> No
     assert len(second.games) == 3
     assert [game for game in second.games if game in first.games] == first.games
     assert {game["slp_md5"] for game in second.games} == {p.name for p in (out / "games").iterdir()}
+    told = out / "left_out.json"
+    assert json.loads(told.read_text()) == []
+    (tmp_path / "a" / "empty.slp").write_bytes(b"")
+    (tmp_path / "b" / "broken.slp").write_bytes(b"nonsense")
+    for folder in ("a", "b", "b"):
+        export_files(folder_replays(tmp_path / folder), out, quiet)
+    listed = [(one["name"], one["reason"]) for one in json.loads(told.read_text())]
+    assert listed == [("broken.slp", "unreadable"), ("empty.slp", "empty file")]
+    write_games(tmp_path / "a", small_game(), small_game(seed=1))[0].replace(
+        tmp_path / "a" / "empty.slp"
+    )
+    export_files(folder_replays(tmp_path / "a"), out, quiet)
+    assert [one["name"] for one in json.loads(told.read_text())] == ["broken.slp"]
     (out / "games" / first.games[0]["slp_md5"]).unlink()
     assert len(export_files(folder_replays(tmp_path / "b"), out, quiet).games) == 2

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
+import yaml
 
-from melee_pipeline.errors import CatalogError, DownloadError
+from melee_pipeline.errors import BusyError, CatalogError, DownloadError
+from melee_pipeline.locks import alone, source_lock
 from melee_pipeline.progress import Progress
+from melee_pipeline.sources import catalog as catalog_module
 from melee_pipeline.sources.catalog import (
+    CATALOG_LOCK,
     add_source,
     dropbox_file,
     find_source,
@@ -16,7 +21,7 @@ from melee_pipeline.sources.catalog import (
     remove_source,
 )
 from melee_pipeline.sources.download import fetch_archive
-from melee_pipeline.store import Store
+from melee_pipeline.store import SHARDS, Stamp, Store
 
 GOOGLE = "https://storage.googleapis.com/slippi.appspot.com"
 
@@ -130,6 +135,70 @@ def test_adding_twice_changes_nothing_and_another_place_is_refused(store: Store)
 def test_adding_fills_in_a_source_without_a_link(store: Store) -> None:
     add_source(store, "phillip-matchups", "https://www.dropbox.com/s/x/a.zip")
     assert find_source(store, "phillip-matchups").kind == "dropbox"
+
+
+MINE = """\
+# Where my own games are.
+mine: {kind: local, location: /x}  # not on the laptop
+2024: {kind: local, location: /y}"""
+
+
+def test_adding_leaves_what_the_user_wrote_as_it_is(store: Store) -> None:
+    store.root.mkdir()
+    store.user_catalog.write_text(MINE)
+    add_source(store, "more", "https://example.org/more.7z")
+    assert store.user_catalog.read_text().startswith(f"{MINE}\nmore:\n")
+    assert {"mine", "2024", "more"} < set(load_catalog(store))
+    remove_source(store, "2024")
+    own = yaml.safe_load(store.user_catalog.read_text())
+    assert list(own) == ["mine", "more"]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"mine": {"kind": "local", "location": "/x"}}', f"{MINE}\n...\n", "", "# none yet\n"]
+)
+def test_adding_fits_a_file_of_any_form(store: Store, text: str) -> None:
+    store.root.mkdir()
+    store.user_catalog.write_text(text)
+    before = load_catalog(store)
+    added = add_source(store, "more", "https://example.org/more.7z")
+    assert load_catalog(store) == {**before, "more": added}
+
+
+def test_adding_a_place_keeps_the_entrys_settings(store: Store) -> None:
+    store.root.mkdir()
+    store.user_catalog.write_text(
+        "later: {kind: manual, location: null, keep_replays: false, filters: {cpus: true}}\n"
+    )
+    added = add_source(store, "later", "https://example.org/a.7z")
+    assert (added.kind, added.keep_replays, added.filters) == ("http", False, {"cpus": True})
+    assert find_source(store, "later") == added
+
+
+def test_two_that_add_at_once_lose_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the first, and gives up on one that never ends."""
+    with alone(store, CATALOG_LOCK):
+        place = "https://example.org/b.7z"
+        waiting = threading.Thread(target=add_source, args=(store, "second", place))
+        waiting.start()
+        store.user_catalog.write_text("first: {kind: http, location: 'http://x'}\n")
+    waiting.join()
+    assert {"first", "second"} < set(load_catalog(store))
+    monkeypatch.setattr(catalog_module, "PATIENCE", 0.0)
+    with alone(store, CATALOG_LOCK), pytest.raises(BusyError):
+        add_source(store, "third", "https://example.org/c.7z")
+
+
+def test_a_source_is_not_removed_while_it_is_worked_on(store: Store) -> None:
+    """A step that ends after the removal would bring it back."""
+    add_source(store, "mine", "https://example.org/a.7z")
+    store.put(Stamp(SHARDS, "mine", {}, "1"))
+    with source_lock(store, "mine"), pytest.raises(BusyError, match="mine: process"):
+        remove_source(store, "mine")
+    assert store.stamp(SHARDS, "mine")
+    assert "mine" in load_catalog(store)
+    remove_source(store, "mine")
+    assert store.stamp(SHARDS, "mine") is None
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "a/b", "../x", "-x", "a" * 65, "é"])

@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 
 from melee_pipeline.dag.automation.settled import Settled
-from melee_pipeline.errors import CatalogError
+from melee_pipeline.errors import BusyError, CatalogError
 from melee_pipeline.sources.catalog import REMOVED, add_source, own_sources
 from melee_pipeline.sources.kinds import archive_kind, is_archive_name
 from melee_pipeline.store import Store
@@ -40,7 +40,7 @@ def _take(store: Store, entry: Path, settled: Settled) -> list[str]:
     if reason is None:
         try:
             add_source(store, name, str(entry))
-        except CatalogError as error:
+        except (BusyError, CatalogError) as error:
             reason = str(error)
     return [] if reason is None else [reason]
 
