@@ -39,7 +39,7 @@ def main(root: Path) -> None:
 
 def graph(page: Page, ui: Ui) -> None:
     """docs/ui-assets.png: the lineage of all assets."""
-    page.set_viewport_size({"width": 1920, "height": 420})
+    page.set_viewport_size({"width": 2160, "height": 440})
     pages.open_graph(page, ui)
     page.wait_for_timeout(SETTLED)
     pages.fill_with_graph(page)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from melee_pipeline.dag.automation import settings, settled, tries
 from melee_pipeline.dag.automation.inbox import inbox, source_name
@@ -69,6 +70,13 @@ def test_a_source_is_brought_in_again_when_its_files_change(dag: Dag, tmp_path: 
     assert second.run_key != first.run_key
     assert dag.run("add_source", second)
     assert dag.store.need(SHARDS, "one", "").version != before
+
+    entries = yaml.safe_load(dag.store.user_catalog.read_text())
+    entries["one"]["filters"] = {"min_frames": 10_000}
+    dag.store.user_catalog.write_text(yaml.safe_dump(entries))
+    [stricter], _ = dag.look(new_sources)
+    assert dag.run("add_source", stricter)
+    assert dag.look(new_sources)[0] == []
 
     # The same bytes at another time: one run, which has nothing to do, and no other.
     os.utime(folder / "game-0.slp")

@@ -15,6 +15,7 @@ from melee_pipeline.dag.jobs import ASSETS, MODEL_ASSETS
 from melee_pipeline.dag.partitions import EXPERIMENTS, register_partitions
 from melee_pipeline.dag.resources import DataRoot
 from melee_pipeline.store import CHECKPOINT, TRAINING_SET, Stamp, Store, read_json
+from melee_pipeline.training.experiments import load_experiments
 from melee_pipeline_tests.dag.ticks import Dag, temporary_instance
 
 CONFIG = "ops: {checkpoint: {config: {knobs: %s}}}"
@@ -30,9 +31,12 @@ def dag(tmp_path: Path, own_store: Store) -> Iterator[Dag]:
 
 
 def trained(store: Store, experiment: str) -> None:
-    """As if an experiment had been trained on today's training set."""
+    """As if an experiment had been trained on today's training set, with its own settings."""
     data = store.need(TRAINING_SET, TRAINING_SET, "")
-    store.put(Stamp(CHECKPOINT, experiment, {"training_set": data.version}, "0" * 12))
+    known = load_experiments(store)
+    config = known[experiment].hash if experiment in known else "of a variant"
+    inputs = {"training_set": data.version, "config": config}
+    store.put(Stamp(CHECKPOINT, experiment, inputs, "0" * 12))
 
 
 def grow(store: Store) -> None:
@@ -66,8 +70,26 @@ def test_named_experiments_are_trained_the_first_time_too(
     asked, _ = dag.clock()
     assert [one.partition_key for one in asked] == ["mlp_v1"]
     monkeypatch.setattr(schedule, "RETRAIN", "mlp_v0")
-    with pytest.raises(Exception, match="experiment 'mlp_v0' is unknown"):
+    with pytest.raises(Exception, match="evaluation of schedule retrain") as caught:
         dag.clock()
+    assert "experiment 'mlp_v0' is unknown" in str(caught.value.__cause__)
+
+
+def test_several_are_asked_for_at_once(dag: Dag) -> None:
+    for name in ("demo", "mlp_v1"):
+        trained(dag.store, name)
+    grow(dag.store)
+    asked, _ = dag.clock()
+    assert [one.partition_key for one in asked] == ["demo", "mlp_v1"]
+    assert len({one.run_key for one in asked}) == 2
+
+
+def test_a_trial_from_the_launchpad_does_not_stand_for_its_experiment(dag: Dag) -> None:
+    trained(dag.store, "demo")
+    mine = dag.store.need(CHECKPOINT, "demo", "")
+    dag.store.put(replace(mine, inputs={**mine.inputs, "config": "of a trial"}))
+    asked, _ = dag.clock()
+    assert [one.partition_key for one in asked] == ["demo"]
 
 
 @pytest.mark.parametrize("status", ["STARTED", "STARTING", "CANCELING"])
@@ -145,7 +167,7 @@ def test_only_sources_that_a_run_has_games_of_are_in_its_lineage(dag: Dag) -> No
     ("knobs", "why"),
     [
         ({"epoch": 2}, "knob 'epoch' is unknown; did you mean epochs?"),
-        ({"epochs": "many"}, "knob 'epochs' is 'many'; expected int"),
+        ({"epochs": "many"}, "knob 'epochs' is 'many'; expected a whole number"),
         ({"experiment": "other"}, "knob 'experiment' is the partition"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -45,11 +46,15 @@ class Dag:
         return _answer(told.skip_reason or told.run_requests)
 
     def clock(self) -> tuple[Asked, str]:
-        """One tick of the schedule."""
+        """One tick of the schedule, checked as the daemon checks it."""
         with dg.build_schedule_context(
-            self.instance, resources={"data_root": DataRoot(path=str(self.store.root))}
+            self.instance,
+            scheduled_execution_time=datetime(2026, 1, 5, 5, tzinfo=UTC),
+            repository_def=defs().get_repository_def(),
+            resources={"data_root": DataRoot(path=str(self.store.root))},
         ) as context:
-            return _answer(retrain(context))
+            told = retrain.evaluate_tick(context)
+        return list(told.run_requests or ()), told.skip_message or ""
 
     def run(self, job: str, asked: dg.RunRequest) -> bool:
         """The run that was asked for; whether it succeeded."""

@@ -1,5 +1,7 @@
 """The training set of all sources, and one checkpoint and evaluation for each experiment."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from melee_pipeline.dag.assets.data import OWNERS, encoded_shards
@@ -8,7 +10,7 @@ from melee_pipeline.dag.metadata import Result
 from melee_pipeline.dag.metadata import models as show
 from melee_pipeline.dag.partitions import EXPERIMENTS
 from melee_pipeline.dag.resources import DataRoot, Evaluating, Training
-from melee_pipeline.store import CHECKPOINT
+from melee_pipeline.store import CHECKPOINT, Store
 from melee_pipeline.versions import EVALUATOR_VERSION, JOIN_VERSION, TRAINER_VERSION
 
 
@@ -110,8 +112,22 @@ def evaluation(
     from melee_pipeline.evaluation.report import evaluate
 
     store = data_root.store()
-    name = context.partition_key
-    trained = store.need(CHECKPOINT, name, f"--experiment {name}")
-    run = store.root / trained.facts["run"]
+    run = _trained_here(context) or _trained_last(store, context.partition_key)
     stamp = evaluate(store, run, device=config.device, progress=data_root.progress(context.log))
     return show.evaluation(store, stamp)
+
+
+def _trained_here(context: dg.AssetExecutionContext) -> Path | None:
+    """The folder that this very Dagster run trained into; another may have trained since."""
+    made = dg.DagsterEventType.ASSET_MATERIALIZATION
+    for record in context.instance.get_records_for_run(context.run.run_id, of_type=made).records:
+        event = record.asset_materialization
+        if event and event.asset_key == checkpoint.key:
+            return Path(str(event.metadata["run_folder"].value))
+    return None
+
+
+def _trained_last(store: Store, experiment: str) -> Path:
+    """The folder of an experiment's last checkpoint. Raises ArtefactError when it has none."""
+    trained = store.need(CHECKPOINT, experiment, f"--experiment {experiment}")
+    return store.root / str(trained.facts["run"])

@@ -41,12 +41,14 @@ def retrain(
         return dg.SkipReason(
             "no experiment has been trained yet: train one, or name some in MELEE_RETRAIN"
         )
-    due = [name for name in names if _trained_on(store, name) != data.version]
+    due = [name for name in names if not _trained(store, name, data.version)]
     if not due:
         return dg.SkipReason(
             f"{', '.join(names)}: trained on the training set as it is ({data.version})"
         )
-    return [dg.RunRequest(partition_key=name) for name in due]
+    # Of several requests each needs a key; the time is in it, so a failed run is asked for again.
+    at = f"{context.scheduled_execution_time:%Y-%m-%d %H:%M}"
+    return [dg.RunRequest(run_key=f"{name} {at}", partition_key=name) for name in due]
 
 
 def _chosen(store: Store) -> list[str]:
@@ -57,7 +59,8 @@ def _chosen(store: Store) -> list[str]:
     return [name for name in store.names(CHECKPOINT) if name in known]
 
 
-def _trained_on(store: Store, experiment: str) -> str | None:
-    """Version of the training set of an experiment's last checkpoint."""
+def _trained(store: Store, experiment: str, data: str) -> bool:
+    """Whether an experiment's last checkpoint is of this training set, with its own settings."""
+    wanted = {"training_set": data, "config": find_experiment(store, experiment).hash}
     found = store.stamp(CHECKPOINT, experiment)
-    return found.inputs["training_set"] if found else None
+    return found is not None and all(found.inputs.get(k) == v for k, v in wanted.items())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -20,7 +21,7 @@ from melee_pipeline.dag.partitions import SAMPLE, SOURCES
 from melee_pipeline.dag.resources import DataRoot
 from melee_pipeline.portable import portable
 from melee_pipeline.sources.catalog import Source, own_sources
-from melee_pipeline.store import ARCHIVE, SHARDS, Stamp, Store
+from melee_pipeline.store import ARCHIVE, GAMES, SHARDS, Stamp, Store
 
 
 @dg.sensor(
@@ -74,7 +75,7 @@ def _next_run(
     """The run that a source wants, or why it gets none; None when all is done."""
     origin, reason = _origin(store, source, settled)
     shards = store.stamp(SHARDS, source.name)
-    if shards and _made_from(shards, origin):
+    if shards and _made_from(shards, origin) and _made_as(store, shards, source):
         known = known_version(instance, encoded_shards.key, source.name)
         if known == shards.version:
             return None
@@ -101,7 +102,23 @@ def _origin(store: Store, source: Source, settled: Settled) -> tuple[Mapping[str
 
 def _made_from(shards: Stamp, origin: Mapping[str, str]) -> bool:
     """Whether shards go back to an archive of this origin."""
-    record = shards.record()
-    while record["stage"] != ARCHIVE:
+    inputs = _chain(shards)[ARCHIVE]["inputs"]
+    return all(inputs.get(key) == portable(value) for key, value in origin.items())
+
+
+def _made_as(store: Store, shards: Stamp, source: Source) -> bool:
+    """Whether shards were made with the filters that the source's entry names now."""
+    from melee_pipeline.replays.source import source_filters
+
+    wanted = source_filters(store, source.name).fingerprint()
+    return str(_chain(shards)[GAMES]["facts"]["parser"]).endswith(f"-{wanted}")
+
+
+def _chain(shards: Stamp) -> dict[str, Mapping[str, Any]]:
+    """The records that shards go back to, by stage."""
+    record: Mapping[str, Any] = shards.record()
+    found = {str(record["stage"]): record}
+    while record["upstream"]:
         [record] = record["upstream"]
-    return all(record["inputs"].get(key) == portable(value) for key, value in origin.items())
+        found[str(record["stage"])] = record
+    return found
