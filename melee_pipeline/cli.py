@@ -182,9 +182,16 @@ def main() -> None:
     try:
         app()
     except (MeleePipelineError, OSError) as error:
-        typer.echo(f"error: {runnable(str(error))}", err=True)
+        typer.echo(f"error: {runnable(_told(error))}", err=True)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # all that typer says when somebody presses Ctrl-C
             typer.echo("stopped; run the same command again to go on", err=True)
         raise
+
+
+def _told(error: MeleePipelineError | OSError) -> str:
+    """An error in words: the system's own begin with a number that helps nobody."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

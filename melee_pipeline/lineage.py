@@ -16,6 +16,7 @@ from melee_pipeline.errors import ArtefactError
 from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Stamp, read_json
 
 FILE_NAME = "lineage.json"
+KEYS = frozenset({"training_set", "games", "data_fingerprint"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,17 @@ def run_folder(checkpoint: Path) -> Path:
 
 
 def read_lineage(checkpoint: Path) -> dict[str, Any]:
-    """The lineage beside a checkpoint (the file, or the folder of its run)."""
-    lineage: dict[str, Any] = read_json(run_folder(checkpoint) / FILE_NAME)
-    return lineage
+    """The lineage beside a checkpoint (the file, or the folder of its run).
+
+    Raises ArtefactError when there is none, or something else lies under its name.
+    """
+    path = run_folder(checkpoint) / FILE_NAME
+    found = read_json(path)
+    if not isinstance(found, dict) or not found.keys() >= KEYS:
+        raise ArtefactError(
+            f"{path} is not a run's lineage: expected an object with {', '.join(sorted(KEYS))}"
+        )
+    return found
 
 
 def steps_of(lineage: Mapping[str, Any]) -> dict[str, dict[str, Mapping[str, Any]]]:

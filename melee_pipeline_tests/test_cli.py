@@ -20,6 +20,7 @@ from melee_pipeline.replays.index import read_index
 from melee_pipeline.store import Store
 from melee_pipeline_tests.replays.games import small_game, write_games
 from melee_pipeline_tests.runs import leave_run
+from melee_pipeline_tests.sources.archives import archive_bytes
 
 SCRIPT = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
@@ -182,6 +183,9 @@ def test_a_place_that_cannot_be_leaves_nothing(command: str, tmp_path: Path, cli
     ended = cli(command, tmp_path / "in", "--out", tmp_path / "file")
     assert (ended.code, ended.out) == (1, "")
     assert f"--out {tmp_path / 'file'} is a file; name a folder" in ended.err
+    below = tmp_path / "file" / "out"
+    ended = cli(command, tmp_path / "in", "--out", below)
+    assert (ended.code, ended.out, ended.err) == (1, "", f"error: {below}: Not a directory\n")
     ended = cli(command, tmp_path / "in", "--out", tmp_path / "out")
     assert f"{tmp_path / 'in'} holds no .slp file" in ended.err
     assert not (tmp_path / "out").exists()
@@ -209,7 +213,9 @@ FAILURES = {
     "run --experiment nothing": "experiment 'nothing' is unknown",
     "run --source nikki": "nikki",
     "evaluate nowhere": "does not exist",
+    "evaluate text.zip": "text.zip is not a checkpoint of this pipeline",
     "lineage nowhere": "nowhere does not exist",
+    "lineage text.zip": "text.zip has no lineage.json beside it",
     "lineage a b --verify": "--verify takes one checkpoint",
     "lineage . --verify": ". has no lineage.json beside it",
     "parse nowhere --out out": "nowhere does not exist",
@@ -223,11 +229,29 @@ def test_a_foreseen_failure_is_one_message(
     words: str, tmp_path: Path, cli: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.zip").write_bytes(archive_bytes("zip", {"text.txt": b"no replay"}))
     ended = cli(*words.split())
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("error: ")
     assert FAILURES[words] in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--device", "device 'nonsense' is unknown; expected auto, cpu, cuda or mps"),
+        ("--wandb", "wandb is 'nonsense'; expected one of auto, "),
+    ],
+)
+@pytest.mark.parametrize("command", ["train mlp_v1", "run --experiment mlp_v1"])
+def test_a_word_that_an_option_does_not_know_is_refused(
+    command: str, option: str, says: str, built_store: Store, cli: Run
+) -> None:
+    ended = cli(*command.split(), option, "nonsense", "--data", built_store.root)
+    assert ended.code == 1
+    assert says in ended.err
+    assert ended.err.count("\n") == 1, "nothing was begun"
 
 
 def test_a_hint_names_the_data_root_of_the_call(tmp_path: Path, cli: Run) -> None:

@@ -102,7 +102,7 @@ def test_lineage_says_what_was_used_then(own_store: Store, tmp_path: Path) -> No
 
 def test_lineage_needs_nothing_but_its_file(built_store: Store, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    write_json(run / FILE_NAME, lineage_of(built_store))
+    write_json(run / FILE_NAME, {**lineage_of(built_store), "data_fingerprint": "f"})
     (run / "best.pt").touch()
     for place in (run, run / "best.pt"):
         assert sources_of(read_lineage(place)) == sources_of(lineage_of(built_store))
@@ -117,3 +117,11 @@ def test_a_checkpoint_without_lineage_is_named(tmp_path: Path, quiet: Progress) 
     (tmp_path / "best.pt").touch()
     with pytest.raises(ArtefactError, match=r"best\.pt has no lineage\.json beside it"):
         read_lineage(tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize("content", [{}, [], {"games": {}, "training_set": {}}])
+def test_what_is_no_lineage_is_named(tmp_path: Path, content: object) -> None:
+    write_json(tmp_path / FILE_NAME, content)
+    says = r"lineage\.json is not a run's lineage: expected an object with data_fingerprint, games,"
+    with pytest.raises(ArtefactError, match=says):
+        read_lineage(tmp_path)

@@ -14,7 +14,7 @@ from melee_pipeline.dag.automation import retrain as schedule
 from melee_pipeline.dag.jobs import ASSETS, MODEL_ASSETS
 from melee_pipeline.dag.partitions import EXPERIMENTS, register_partitions
 from melee_pipeline.dag.resources import DataRoot
-from melee_pipeline.store import CHECKPOINT, TRAINING_SET, Stamp, Store
+from melee_pipeline.store import CHECKPOINT, TRAINING_SET, Stamp, Store, read_json
 from melee_pipeline.training.experiments import load_experiments
 from melee_pipeline_tests.dag.ticks import Dag, temporary_instance
 
@@ -152,6 +152,15 @@ def test_every_checkpoint_stays_findable_with_the_settings_that_were_overridden(
     assert new["config"]["lr"] == 3e-4
     [measured] = second.asset_materializations_for_node("evaluation")
     assert measured.metadata["checkpoint"].value == f"{new['version']}/best.pt"
+
+
+def test_only_sources_that_a_run_has_games_of_are_in_its_lineage(dag: Dag) -> None:
+    assert make(dag, {**TINY, "max_games": 1}).success
+    [found] = checkpoints(dag)
+    lineage = read_json(Path(found["run_folder"]) / "lineage.json")
+    assert len(lineage["training_set"]["upstream"]) == 2
+    [row] = found["lineage"].records
+    assert ({row.data["source"]}, row.data["games"]) == (set(lineage["games"]), 1)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def checkpoint(store: Store, stamp: Stamp, knobs: Row) -> Result:
             "sha256": s.sha256,
         }
         for s in sources_of(read_lineage(run))
+        if s.md5s  # `max_games` may leave a source out
     ]
     last = manifest["all_epochs"][-1]
     numbers = {key: value for key, value in last.items() if isinstance(value, (int, float))}
