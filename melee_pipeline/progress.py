@@ -31,8 +31,11 @@ class Quiet:
         yield lambda count, note="": None
 
 
+SECONDS_BETWEEN_LINES = 30.0
+
+
 class RichProgress:
-    """Bars with rate and time left on stderr; a line for each task where that is no terminal."""
+    """Bars with time left on stderr; where that is no terminal, lines now and then."""
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
@@ -41,11 +44,16 @@ class RichProgress:
                 yield advance
             return
         done, started, last = 0, time.monotonic(), ""
+        said = started
 
         def count_only(count: int, note: str = "") -> None:
-            nonlocal done, last
+            nonlocal done, last, said
             done += count
             last = note and f", {note}"
+            if time.monotonic() - said > SECONDS_BETWEEN_LINES:
+                said = time.monotonic()
+                whole = f" of {total:,}" if total else ""
+                print(f"{label}: {done:,}{whole} {unit}{last}", file=sys.stderr)
 
         yield count_only
         seconds = time.monotonic() - started

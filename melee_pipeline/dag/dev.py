@@ -6,6 +6,7 @@ runs that a killed instance left as started are marked as failed, and old logs a
 
 import os
 import runpy
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ def main(port: int) -> None:
         print(f"The UI: http://localhost:{port}    Drop archives into {inbox(store)}", flush=True)
         workspace = str(Path("workspace.yaml").resolve())
         os.chdir(os.environ["DAGSTER_HOME"])  # elsewhere Dagster warns of every other dagster.yaml
+        # What starts in the background ignores Ctrl-C, and so would everything that it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = ["dagster", "dev", "--workspace", workspace, "--port", str(port)]
         runpy.run_module("dagster", run_name="__main__")
 

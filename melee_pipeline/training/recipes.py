@@ -59,7 +59,7 @@ def mamba2_v3_base() -> TrainConfig:
 
 def demo() -> TrainConfig:
     """mamba2_v3 for the few sample games: it learns something within minutes on two cores."""
-    return replace(mamba2_v3(), experiment="demo", epochs=5)
+    return replace(mamba2_v3(), experiment="demo", epochs=4)
 
 
 RECIPES: Mapping[str, Callable[[], TrainConfig]] = {

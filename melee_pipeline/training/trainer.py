@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,6 +27,7 @@ from melee_pipeline.training.metrics import Measures, Tally
 from melee_pipeline.training.run import Epoch, RunFolder
 from melee_pipeline.training.schedule import learning_rate
 
+_LOG = logging.getLogger(__name__)
 SECONDS_BETWEEN_SAVES = 300.0
 
 
@@ -103,6 +105,7 @@ class Trainer:
                 seconds = spent + time.monotonic() - started
                 self.save({"step": step, "tally": tally.state(), "seconds": seconds})
             if self.interrupt.requested:
+                _LOG.warning("%s: saved; the same command goes on from here", self.folder.path.name)
                 self.interrupt.let_go()
 
         order = self.config.seed * 1_000_003 + number
