@@ -28,11 +28,11 @@ from melee_pipeline.tensors.encode import PackedGame
 from melee_pipeline.tensors.shards import open_shard, write_shard
 
 STAGES = (ARCHIVE, REPLAYS, GAMES, SHARDS)
-FRAMES = 64  # of each game: a window and the roll-out after it
+FRAMES = 150  # of each game: a window and the roll-out after it
 EXPERIMENT = "tiny"
 TINY = {
     "recipe": "mlp_v1", "hidden": [8], "context": 2, "epochs": 1, "batch_size": 512,
-    "max_games": 200,
+    "max_games": 1200,  # some of every source
 }  # fmt: skip
 INSTANCE = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
 

@@ -20,18 +20,21 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.replays import frames, oracle
 from melee_pipeline.replays.filters import Reason
 from melee_pipeline.replays.index import read_index, write_index
+from melee_pipeline.schema.rows import rows_hash
 from melee_pipeline.store import (
     ARCHIVE,
     EVALUATION,
     GAMES,
     REPLAYS,
     SHARDS,
+    TRAINING_SET,
     Stamp,
     Store,
     read_json,
     write_json,
 )
 from melee_pipeline.tensors.records import shard_layout
+from melee_pipeline.tensors.training_set import set_version
 from melee_pipeline.training.config import TrainConfig
 from melee_pipeline.training.loop import train
 
@@ -121,13 +124,20 @@ def pq_header(path: Path) -> str:
         return str(file.metadata()["melee_pipeline"])
 
 
+def joined_as(store: Store, games: pl.DataFrame) -> None:
+    """As if the join had made this set."""
+    games.write_parquet(store.training_set)
+    stamp = store.need(TRAINING_SET, TRAINING_SET, "")
+    store.put(replace(stamp, version=set_version(games, rows_hash())))
+
+
 def test_a_game_twice_and_on_both_sides(own_store: Store) -> None:
     games = pl.read_parquet(own_store.training_set)
-    pl.concat([games, games.head(1)]).write_parquet(own_store.training_set)
+    joined_as(own_store, pl.concat([games, games.head(1)]))
     assert failed(checks.check_training_set(own_store)) == {"no_game_twice"}
     side = "train" if games["split"][0] == "validation" else "validation"
     other = games.head(1).with_columns(md5=pl.lit("0" * 32), split=pl.lit(side))
-    pl.concat([games, other]).write_parquet(own_store.training_set)
+    joined_as(own_store, pl.concat([games, other]))
     assert failed(checks.check_training_set(own_store)) == {"no_game_twice", "splits_are_apart"}
 
 
