@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from itertools import zip_longest
 
 # The commands that work on a data root.
 _COMMAND = re.compile(
@@ -25,7 +26,7 @@ def runnable(text: str) -> str:
 
 
 def _option(words: list[str], name: str) -> str | None:
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip_longest(words, words[1:]):
         if word == name:
             return following
         if word.startswith(f"{name}="):

@@ -204,7 +204,8 @@ def _training_set(store: Store, lineage: Record) -> Check:
     mine = {md5 for md5s in lineage["games"].values() for md5 in md5s}
     left = len(mine & set(games["md5"]))
     told = f"it holds {left} of the run's {len(mine)} games"
-    if left == len(mine):  # as after every tournament that was added
+    grown = len(games) > int(record["facts"]["games"])
+    if left == len(mine) and grown:  # as after every tournament that was added
         return _unknown(record, f"joined again since; {told}", version)
     return _check(store, record, [told], [], version)
 

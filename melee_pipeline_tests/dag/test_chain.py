@@ -84,6 +84,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         temporary_instance(root) as instance,
     ):
         made = World(instance, Store(root / "data"), archives, url)
+        made.store.root.mkdir()
+        made.store.user_experiments.write_text("quick: {recipe: mlp_v3, hidden: [8], epochs: 1}\n")
         made.add("one", 4)
         yield made
 
@@ -93,7 +95,7 @@ def first(world: World) -> dict[str, dict[str, Any]]:
     """What the first run of everything said."""
     said = world.make(SOURCE_ASSETS, "one")
     said |= world.make([training_set], None)
-    return said | world.make(MODEL_ASSETS, "demo")
+    return said | world.make(MODEL_ASSETS, "quick")
 
 
 def test_every_asset_says_what_it_made(world: World, first: dict[str, dict[str, Any]]) -> None:
@@ -131,7 +133,7 @@ def test_the_checkpoint_walks_back_to_the_url(
 
 def test_doing_it_again_makes_nothing(world: World, first: dict[str, dict[str, Any]]) -> None:
     again = world.make(SOURCE_ASSETS, "one") | world.make([training_set], None)
-    again |= world.make(MODEL_ASSETS, "demo")
+    again |= world.make(MODEL_ASSETS, "quick")
     for asset, said in again.items():
         assert said["made_now"] is False, asset
         assert said["data_version"] == first[asset]["data_version"], asset

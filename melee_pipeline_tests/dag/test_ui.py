@@ -69,6 +69,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         # `make dev` simulates its sample source unless it is there: a smaller one will do here.
         store = Store(root / "data")
         sample_archive(archives / "sample.7z", 3)
+        store.root.mkdir()
+        store.user_experiments.write_text("quick: {recipe: mlp_v1, hidden: [8], epochs: 1}\n")
         fetch_archive(store, add_source(store, "sample", f"{url}/sample.7z"), Quiet())
         ui = start_ui(root)
         try:
@@ -121,10 +123,10 @@ def test_a_model_is_trained(world: World) -> None:
     if has_browser:
         with open_page() as page:
             pages.open_job(page, world.ui, "train_experiment")
-            pages.materialize(page, world.ui, "demo")
+            pages.materialize(page, world.ui, "quick")
     else:
-        world.ui.wait(world.ui.launch(MODEL_ASSETS, "demo"))
-    trained = world.store.need(CHECKPOINT, "demo", "")
+        world.ui.wait(world.ui.launch(MODEL_ASSETS, "quick"))
+    trained = world.store.need(CHECKPOINT, "quick", "")
     assert (world.store.root / trained.facts["run"] / "best.pt").exists()
 
 

@@ -47,8 +47,9 @@ class UiError(Exception):
 
 def environment(root: Path, **settings: str) -> dict[str, str]:
     """The environment of `make dev` on a data root and a Dagster storage under `root`."""
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return {
-        **os.environ,
+        **outer,  # a `make` that is started by another says more
         "MELEE_DATA": str(root / "data"),
         "MELEE_DAGSTER_STORAGE": str(root / "dagster"),
         "DAGSTER_HOME": str(REPOSITORY),

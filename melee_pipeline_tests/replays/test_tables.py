@@ -112,7 +112,7 @@ def test_filters_and_export_on_the_command_line(tmp_path: Path) -> None:
     write_games(folder, small_game(300), small_game(400, seed=1, stage=14))
     out = tmp_path / "out"
     narrow = ["parse", str(folder), "--out", str(out), "--workers", "1", "--min-frames", "200"]
-    assert CliRunner().invoke(app, narrow).exit_code == 0
+    assert CliRunner().invoke(app, narrow, catch_exceptions=False).exit_code == 0
     reasons = [row.reason for row in read_index(out / "index.parquet")]
     assert reasons == [None, "odd stage"]
     wide = [*narrow, "--stage", "0", "--max-version", "3.16"]
