@@ -6,7 +6,8 @@ there is one. The CLI prints `str(error)` and exits 1; Dagster turns it into a f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 
 class MeleePipelineError(Exception):
@@ -67,3 +68,9 @@ class ConfigError(MeleePipelineError):
 
 class TrainingError(MeleePipelineError):
     """Training cannot start or cannot go on (no games, a loss that is not finite)."""
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
+    """The beginning of a hint at names that are near; empty when none is."""
+    near = get_close_matches(name, list(known), n=most)
+    return f"did you mean {' or '.join(near)}? " if near else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from melee_pipeline.checkpoints import MANIFEST
 from melee_pipeline.lineage import sources_of
 from melee_pipeline.store import (
     ARCHIVE,
@@ -166,7 +167,7 @@ def print_verdicts(verdicts: Iterable[str]) -> None:
 
 def print_epochs(store: Store, stamp: Stamp) -> None:
     """The table of a run's epochs: losses, and the measures on the games that validate."""
-    epochs = read_json(store.root / stamp.facts["run"] / "manifest.json")["all_epochs"]
+    epochs = read_json(store.root / stamp.facts["run"] / MANIFEST)["all_epochs"]
     split = "validation" if "validation_loss" in epochs[-1] else "training"
     prefix = "validation_" if split == "validation" else ""
     columns = {"epoch": "epoch", "loss": "train loss"} if prefix else {"epoch": "epoch"}

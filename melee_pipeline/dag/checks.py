@@ -156,15 +156,15 @@ def check_training_set(store: Store) -> list[dg.AssetCheckResult]:
 def check_checkpoint(store: Store, stamp: Stamp) -> list[dg.AssetCheckResult]:
     """Losses are finite, and best.pt loads as the model that its config describes."""
     from melee_pipeline.errors import ArtefactError
-    from melee_pipeline.store import read_json
     from melee_pipeline.training.checkpoint import load_checkpoint
+    from melee_pipeline.training.run import RunFolder
 
     run = store.root / stamp.facts["run"]
-    epochs = read_json(run / "manifest.json")["all_epochs"]
+    epochs = RunFolder(run).epochs()
     bad = [f"epoch {i + 1}: {key}" for i, row in enumerate(epochs) for key in _not_finite(row)]
     problems = []
     try:
-        load_checkpoint(run / "best.pt")
+        load_checkpoint(RunFolder(run).best)
     except ArtefactError as error:
         problems.append(str(error))
     return [_result("loss_is_finite", bad, epochs=len(epochs)), _result("loads", problems)]

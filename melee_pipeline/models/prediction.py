@@ -48,7 +48,7 @@ class PredictedSlots(nn.Module):
         deltas = encoding.predicted(Predict.DELTA)
         values = encoding.predicted(Predict.VALUE)
         self.register_buffer("delta", places(deltas, encoding.continuous), persistent=False)
-        units = torch.tensor([slot.use.scale * slot.use.unit for slot in deltas])
+        units = torch.tensor([slot.use.fed_unit for slot in deltas])
         self.register_buffer("unit", units, persistent=False)
         self.register_buffer("value", places(values, encoding.binary), persistent=False)
         self.delta_names = tuple(slot.name for slot in deltas)

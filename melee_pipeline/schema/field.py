@@ -100,6 +100,11 @@ class Use:
         """A predicted change of 1, in the field's unit."""
         return self.step or 1 / self.scale
 
+    @property
+    def fed_unit(self) -> float:
+        """The same, as it is fed."""
+        return self.scale * self.unit
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from melee_pipeline.errors import CatalogError
+from melee_pipeline.errors import CatalogError, did_you_mean
 from melee_pipeline.locks import alone, source_lock
 from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Stamp, Store, atomic_file
 
@@ -113,10 +112,9 @@ def find_source(store: Store, name: str) -> Source:
     catalog = load_catalog(store)
     if name in catalog:
         return catalog[name]
-    near = get_close_matches(name, catalog, n=3)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise CatalogError(
-        f"no source is called {name!r}; {hint}`melee-pipeline sources list` shows all, "
+        f"no source is called {name!r}; {did_you_mean(name, catalog)}"
+        "`melee-pipeline sources list` shows all, "
         "`melee-pipeline sources add NAME LOCATION` adds one"
     )
 

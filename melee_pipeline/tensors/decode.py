@@ -160,7 +160,7 @@ class _Change(nn.Module):
     def __init__(self, encoding: Encoding) -> None:
         super().__init__()
         slots = encoding.predicted(Predict.DELTA)
-        units = torch.tensor([slot.use.scale * slot.use.unit for slot in slots])
+        units = torch.tensor([slot.use.fed_unit for slot in slots])
         self.register_buffer("columns", places(slots, encoding.continuous), persistent=False)
         self.register_buffer("per_unit", units, persistent=False)
 

@@ -10,12 +10,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 import yaml
 
-from melee_pipeline.errors import ConfigError
+from melee_pipeline.errors import ConfigError, did_you_mean
 from melee_pipeline.store import Store
 from melee_pipeline.training.config import TrainConfig, override
 from melee_pipeline.training.recipes import RECIPES
@@ -41,8 +40,7 @@ def find_experiment(store: Store, name: str) -> TrainConfig:
     known = load_experiments(store)
     if name in known:
         return known[name]
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = did_you_mean(name, known, 1)
     raise ConfigError(
         f"experiment {name!r} is unknown; {hint}there are {', '.join(known)}; "
         f"your own go into {store.user_experiments}"

@@ -44,14 +44,13 @@ def targets_of(
     `new`: (B,) how many of them count, from the end; None: all.
     """
     truth, before = frames.frames(-steps), frames.frames(-steps - 1, -1)
-    from_end = torch.arange(steps, 0, -1, device=truth.change.device)
     return Targets(
         truth.change,
         truth.binary.index_select(-1, slots.value),
         {name: truth.category[name] for name in slots.classes},
         {name: before.category[name] for name in slots.classes},
         frames.available,
-        None if new is None else from_end <= new[:, None],
+        None if new is None else torch.arange(steps, 0, -1, device=new.device) <= new[:, None],
     )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from melee_pipeline import lineage
+from melee_pipeline.checkpoints import MANIFEST
 from melee_pipeline.schema.encoding import hash_of
 from melee_pipeline.store import read_json, write_json
 from melee_pipeline.tensors.training_set import VALIDATION_SHARE, TrainingSet
@@ -55,7 +56,7 @@ class RunFolder:
 
     @property
     def manifest(self) -> Path:
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
 
     def finished(self) -> bool:
         """Whether the run came to its end."""

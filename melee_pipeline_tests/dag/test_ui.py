@@ -106,26 +106,26 @@ def test_the_graph_shows_groups_and_assets(world: World) -> None:
             page.get_by_text(name, exact=True).first.wait_for()
 
 
-def test_the_sample_source_is_made_and_the_training_set_follows_once(world: World) -> None:
-    assert world.ui.runs("add_source") == [], "the sample waits for a click"
+def click(world: World, job: str, assets: list[str], partition: str) -> None:
+    """Materialize a partition on a job's page; without a browser, as that page asks for it."""
     if has_browser:
         with open_page() as page:
-            pages.open_job(page, world.ui, "add_source")
-            pages.materialize(page, world.ui, "sample")
+            pages.open_job(page, world.ui, job)
+            pages.materialize(page, world.ui, partition)
     else:
-        world.ui.wait(world.ui.launch(SOURCE_ASSETS, "sample"))
+        world.ui.wait(world.ui.launch(assets, partition))
+
+
+def test_the_sample_source_is_made_and_the_training_set_follows_once(world: World) -> None:
+    assert world.ui.runs("add_source") == [], "the sample waits for a click"
+    click(world, "add_source", SOURCE_ASSETS, "sample")
     assert world.store.need(SHARDS, "sample", "").report["games"] == 3
     world.ui.until("update_training_set", None, "SUCCESS")
     assert world.store.need(TRAINING_SET, TRAINING_SET, "").report["games"] == 3
 
 
 def test_a_model_is_trained(world: World) -> None:
-    if has_browser:
-        with open_page() as page:
-            pages.open_job(page, world.ui, "train_experiment")
-            pages.materialize(page, world.ui, "quick")
-    else:
-        world.ui.wait(world.ui.launch(MODEL_ASSETS, "quick"))
+    click(world, "train_experiment", MODEL_ASSETS, "quick")
     trained = world.store.need(CHECKPOINT, "quick", "")
     assert (world.store.root / trained.facts["run"] / "best.pt").exists()
 

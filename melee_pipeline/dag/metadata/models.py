@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from melee_pipeline.checkpoints import MANIFEST
 from melee_pipeline.dag import checks, pictures
 from melee_pipeline.dag.metadata import Result, Row, result, table
 from melee_pipeline.store import Stamp, Store, read_json
@@ -49,7 +50,7 @@ def checkpoint(store: Store, stamp: Stamp, knobs: Row) -> Result:
     from melee_pipeline.lineage import read_lineage, sources_of
 
     run = store.root / str(stamp.facts["run"])
-    manifest = read_json(run / "manifest.json")
+    manifest = read_json(run / MANIFEST)
     rows = [
         {
             "source": s.source,
@@ -77,7 +78,7 @@ def checkpoint(store: Store, stamp: Stamp, knobs: Row) -> Result:
         "game_list": dg.MetadataValue.path(str(run / "lineage.json")),
         **({"wandb": dg.MetadataValue.url(wandb_url)} if wandb_url else {}),
         "run_folder": dg.MetadataValue.path(str(run)),
-        "manifest": dg.MetadataValue.path(str(run / "manifest.json")),
+        "manifest": dg.MetadataValue.path(str(run / MANIFEST)),
         "git_commit": str(manifest["git_commit"] or "not in a repository"),
         **numbers,
         "epochs": table(manifest["all_epochs"]),
