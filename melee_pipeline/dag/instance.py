@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import psutil
 from dagster._core.events import JobFailureData, RunFailureReason
 from filelock import FileLock, Timeout
 
@@ -92,9 +93,7 @@ def _alive(pid: int | None) -> bool:
     if pid is None:
         return False
     try:
-        os.kill(pid, 0)
-    except OSError:
+        process = psutil.Process(pid)
+        return process.environ().get("MELEE_DAGSTER_STORAGE") == str(storage())
+    except psutil.Error:  # gone, a zombie that nobody has waited for, or another user's
         return False
-    environ = Path(f"/proc/{pid}/environ")  # on Linux
-    mark = os.fsencode(f"MELEE_DAGSTER_STORAGE={storage()}")
-    return not environ.exists() or mark in environ.read_bytes().split(b"\0")

@@ -52,16 +52,20 @@ def test_runs_whose_process_is_gone_are_reported_and_the_living_left_alone(
     ended.wait()
     other = subprocess.Popen(["sleep", "60"], env={})  # who has got a dead run's process id
     mine = subprocess.Popen(["sleep", "60"], env=dict(os.environ))
+    zombie = subprocess.Popen(["sleep", "60"], env=dict(os.environ))  # killed, and not waited for
+    zombie.kill()
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     try:
         dead = run_of(instance, Status.STARTED, ended.pid)
         never = run_of(instance, Status.STARTING, None)
         leaving = run_of(instance, Status.CANCELING, ended.pid)
         mistaken = run_of(instance, Status.STARTED, other.pid)
+        undead = run_of(instance, Status.STARTED, zombie.pid)
         living = run_of(instance, Status.STARTED, mine.pid)
         done = run_of(instance, Status.SUCCESS, ended.pid)
-        assert set(reap(instance)) == {dead, never, leaving, mistaken}
+        assert set(reap(instance)) == {dead, never, leaving, mistaken, undead}
     finally:
-        for process in (other, mine):
+        for process in (other, mine, zombie):
             process.kill()
             process.wait()
     assert status_of(instance, dead) == status_of(instance, never) == Status.FAILURE

@@ -152,8 +152,8 @@ class Ui:
     def stop(self) -> bool:
         """Ctrl-C, as a terminal sends it; whether every process ended by itself."""
         group = self.process.pid
-        os.killpg(group, signal.SIGINT)
         try:
+            os.killpg(group, signal.SIGINT)
             self.process.wait(60)
             for _ in patiently("the end of all processes", 30):
                 os.killpg(group, 0)
