@@ -39,7 +39,7 @@ STAGES = Vocabulary("stage (external id)", 33, unknown=0)  # 0 is no stage; 32 F
 HURTBOXES = Vocabulary("hurtbox_state", 4, unknown=3)
 L_CANCELS = Vocabulary("l_cancel", 4, unknown=3)
 ATTACKS = Vocabulary("last_attack_landed", 96, unknown=95)  # 87 was seen
-PORTS = Vocabulary("last_hit_by (port)", 8, unknown=7)
+HITTERS = Vocabulary("hit_by", 4, unknown=3)
 GROUNDS = Vocabulary("ground (surface of the stage)", 160, unknown=159)  # 134 was seen
 COUNTS = Vocabulary("threats", 16, unknown=15)
 
@@ -182,8 +182,6 @@ FIELDS: tuple[Field, ...] = (
           pack=_BYTE, features=_category("last_attack_landed", v3=_class(ATTACKS, 8))),
     Field("combo_count", "post.combo_count", "u1", _S, _P, "hits", pack=_BYTE,
           features=_number("combo_count", v3=_change(0.25, 1))),
-    Field("last_hit_by", "post.last_hit_by", "u1", _S, _P, "port, 6 none", pack=_BYTE,
-          features=_category("last_hit_by", v3=_class(PORTS, 2))),
     _state_flags(0, (2, 3, 4, 5, 6, 7), "bits; 4: a reflector is up"),
     _state_flags(1, (0, 1, 2, 3, 4, 5), "bits; 2: untouchable, 3: falls fast, 5: in hitlag"),
     _state_flags(2, (0, 2, 4, 6, 7), "bits; 2: holds somebody, 7: shields"),
@@ -196,6 +194,8 @@ FIELDS: tuple[Field, ...] = (
     # --- recorded, not fed
     Field("hitstun", "post.misc_as", "f4", _S, _P, "frames left while in hitstun, else anything",
           (2, 0, 0), kept_for="hitstun_left, which is derived from it"),
+    Field("last_hit_by", "post.last_hit_by", "u1", _S, _P, "port from 0, 6 none",
+          kept_for="hit_by, which is derived from it: a port says nothing of whose it is"),
     Field("buttons_physical", "pre.buttons_physical", "u2", _C, _P, "bit set, as pressed",
           kept_for=_RESEARCH),
     Field("trigger_l", "pre.triggers_physical.l", "f4", _C, _P, "0 to 1", kept_for=_RESEARCH),
@@ -215,6 +215,9 @@ DERIVED: tuple[Field, ...] = (
     Field("hitstun_left", "hitstun where state_flags_3 has bit 1", "u1", _S, _P,
           "frames; 0 when not in hitstun, at most 255", (2, 0, 0), _BYTE,
           _number("hitstun_left", v3=_change(0.05, 5))),
+    Field("hit_by", "last_hit_by and the ports", "u1", _S, _P,
+          "who hit last: 0 nobody, 1 the player itself, 2 the other, 3 somebody else", pack=_BYTE,
+          features=_category("hit_by", v3=_class(HITTERS, 2))),
     Field("threats", "items", "u1", _S, _P, "items that this player does not own, at most 255",
           (3, 0, 0), _BYTE, _category("threats", v3=_class(COUNTS, 4))),
     Field("threat_x", "items", "f4", _S, _P,

@@ -22,6 +22,7 @@ from melee_pipeline.schema.table import DERIVED
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NOBODY_HIT = 6  # in last_hit_by, where a port would stand
 IN_HITSTUN = 1 << 1  # of state_flags_3
 MOST, FARTHEST = 255, 127.0  # what the shard holds of a count, and of a distance
 NOBODY = -1
@@ -47,12 +48,16 @@ def derive(
 ) -> pa.Table:
     """`frames` with a column of each derived field, both players.
 
-    `ports`: of p0 and p1, from 0, as in the items' `owner`; `version`: of the replay.
+    `ports`: of p0 and p1, from 0, as in `last_hit_by` and the items' `owner`; `version`: of the replay.
     """
     import pyarrow as pa
 
     for player in range(PLAYERS):
-        made = {**_hitstun(frames, player), **_threats(frames, items, player, ports[player])}
+        made = {
+            **_hitstun(frames, player),
+            **_hit_by(frames, player, ports),
+            **_threats(frames, items, player, ports[player]),
+        }
         for field in DERIVED:
             values = made[field.name] if field.since <= _three(version) else None
             frames = frames.append_column(
@@ -81,6 +86,14 @@ def _hitstun(frames: pa.Table, player: int) -> Columns:
         return {"hitstun_left": None}
     stunned = (flags.to_numpy() & IN_HITSTUN) > 0
     return {"hitstun_left": np.where(stunned, np.clip(left.to_numpy(), 0, MOST), 0).astype("u1")}
+
+
+def _hit_by(frames: pa.Table, player: int, ports: Sequence[int]) -> Columns:
+    """Who hit a player last, told from its own side: ports are another's in another game."""
+    known = {NOBODY_HIT: 0, ports[player]: 1, ports[1 - player]: 2}
+    who = np.full(256, 3, "u1")
+    who[list(known)] = list(known.values())
+    return {"hit_by": who[frames.column(f"p{player}_last_hit_by").to_numpy()]}
 
 
 def _threats(frames: pa.Table, items: pa.Table, player: int, port: int) -> Columns:

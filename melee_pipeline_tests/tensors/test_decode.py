@@ -204,7 +204,7 @@ V3_NUMBERS = {
 }  # fmt: skip
 V3_UNKNOWN = {
     "hurtbox_state": 3, "action_state": 575, "jumps_left": 7, "character": 32,
-    "last_attack_landed": 95, "last_hit_by": 7, "ground": 159, "l_cancel": 3, "threats": 15,
+    "last_attack_landed": 95, "hit_by": 3, "ground": 159, "l_cancel": 3, "threats": 15,
 }  # fmt: skip
 V3_BITS = {
     0: (2, 3, 4, 5, 6, 7), 1: (0, 1, 2, 3, 4, 5), 2: (0, 2, 4, 6, 7), 3: (0, 1, 2, 4, 5, 6, 7),

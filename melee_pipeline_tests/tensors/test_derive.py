@@ -66,6 +66,18 @@ def test_hitstun_counts_only_while_in_hitstun(tmp_path: Path) -> None:
             assert left == (int(max(0, min(255, anything))) if flags & 2 else 0)
 
 
+def test_who_hit_last_is_told_from_the_players_side(tmp_path: Path) -> None:
+    """Ports 1 and 3, as in most games: what they say of a hit depends on who sits there."""
+    replay = read_replay(write_slp(rich_game(200), tmp_path / "game.slp"))
+    table = derive(replay.table(), replay.beside(Beside.ITEMS), [0, 2], NEW)
+    for own, other, player in ((0, 2, 0), (2, 0, 1)):
+        ports = table.column(f"p{player}_last_hit_by").to_pylist()
+        assert set(ports) == set(range(7)), "or this test sees nothing"
+        told = ["nobody" if p == 6 else {own: "self", other: "other"}.get(p, "else") for p in ports]
+        names = ("nobody", "self", "other", "else")
+        assert [names[i] for i in table.column(f"p{player}_hit_by").to_pylist()] == told
+
+
 @pytest.mark.parametrize(("version", "missing"), [(OLD, NAMES[:3]), ((1, 0, 0), NAMES), (NEW, ())])
 def test_what_a_replay_does_not_record_is_null(
     version: Version, missing: tuple[str, ...], tmp_path: Path
