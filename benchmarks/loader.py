@@ -128,7 +128,9 @@ def bare_step(trainer: Trainer, batch: Batch) -> Callable[[], None]:
     """A training step of a second model and nothing else, on a batch that is decoded already."""
     model = build_model(trainer.config.model).to(trainer.device).train()
     objective = Objective(model.encoding, trainer.config.loss_weights).to(trainer.device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=trainer.config.lr, weight_decay=1e-5)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=trainer.config.lr, weight_decay=1e-5, fused=True
+    )
     on_device = batch.to(trainer.device)
     frames = model.decoder(on_device.frames, on_device.available)
     targets = targets_of(model.slots, frames, model.supervised)
@@ -152,13 +154,15 @@ def measure_one(root: Path, steps: int, device: str, recipe: str) -> dict[str, f
     before = memory("RssAnon")
     started = time.perf_counter()
     games = load_training_set(store).split("train")
-    opened = settle(open_games(store, games), torch.device(device))
     where = torch.device(device)
+    opened = settle(open_games(store, games), where)
+    seconds = time.perf_counter() - started
     folder = RunFolder(root / "run")
     trainer = TimedTrainer(config, folder, opened, None, where, "benchmark", size, {})
     plain = trainer.epoch_windows(0)
+    started = time.perf_counter()
     windows = TimedWindows(opened, plain.context, plain.count)
-    seconds = time.perf_counter() - started
+    seconds += time.perf_counter() - started
     some = torch.randint(len(windows), (200, size), generator=torch.Generator().manual_seed(0))
     windows.batch(some[0])
     first = time.perf_counter()

@@ -115,7 +115,7 @@ class _Numbers(nn.Module):
     operations stays far below the number of slots.
     """
 
-    order: Tensor
+    order: Tensor | None  # None: slots are read in the order given, as most are
     mask_index: Tensor
 
     def __init__(self, slots: Sequence[Slot]) -> None:
@@ -128,7 +128,8 @@ class _Numbers(nn.Module):
             for (kind, key), members in groups.items()
         )
         read_order = [i for members in groups.values() for i in members]
-        order = torch.tensor(read_order, dtype=torch.int64).argsort()
+        in_order = read_order == sorted(read_order)
+        order = None if in_order else torch.tensor(read_order, dtype=torch.int64).argsort()
         masks = torch.tensor([available_index(s.field.name) for s in slots], dtype=torch.int64)
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("mask_index", masks, persistent=False)
@@ -136,7 +137,9 @@ class _Numbers(nn.Module):
     def forward(self, blocks: Blocks, available: Tensor) -> Tensor:
         values = torch.cat([reader(blocks) for reader in self.readers], dim=-1)
         recorded = available.index_select(-1, self.mask_index)[:, None, None, :]
-        return values.index_select(-1, self.order) * recorded
+        if self.order is not None:
+            values = values.index_select(-1, self.order)
+        return values * recorded
 
 
 def _group_of(slot: Slot) -> tuple[str, str]:

@@ -67,7 +67,7 @@ class Trainer:
         self.objective = Objective(self.model.encoding, config.loss_weights).to(device)
         self.measures = Measures(self.model.encoding).to(device)
         self.optimizer = AdamW(
-            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
         self.validation = measured_windows(self.model, validation) if validation else None
         if folder.resume.exists():
