@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
@@ -34,23 +35,29 @@ def run_lock(store: Store, experiment: str, version: str) -> Iterator[None]:
 
 @contextmanager
 def alone(store: Store, name: str, patience: float = 0) -> Iterator[None]:
-    """Nobody else is here under this name; whoever is gets `patience` seconds to end.
+    """Nobody else of this data root is here under this name. Raises as `hold` does."""
+    told = f"{name}: {{who}} is working on it; wait until it has ended, then run again"
+    with hold(store.locks, name, told, patience):
+        yield
+
+
+@contextmanager
+def hold(folder: Path, name: str, told: str, patience: float = 0) -> Iterator[None]:
+    """Hold a name in a folder; whoever has it gets `patience` seconds to end.
 
     The system frees the lock of a process that dies, so it is never stale. Raises BusyError that
-    names who holds it.
+    says `told`, with {who} for who holds it.
     """
-    store.locks.mkdir(parents=True, exist_ok=True)
-    holder = store.locks / f"{name}.holder"
-    lock = FileLock(store.locks / f"{name}.lock")
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / f"{name}.holder"
+    lock = FileLock(folder / f"{name}.lock")
     try:
         lock.acquire(timeout=patience)
     except Timeout as error:
         who = "another process"
         with suppress(FileNotFoundError):  # it has just ended
             who = holder.read_text() or who
-        raise BusyError(
-            f"{name}: {who} is working on it; wait until it has ended, then run again"
-        ) from error
+        raise BusyError(told.replace("{who}", who)) from error
     try:
         holder.write_text(f"process {os.getpid()}")  # a machine's name may tell whose it is
         yield

@@ -20,7 +20,7 @@ import dagster as dg
 
 from melee_pipeline import tables
 from melee_pipeline.dag.assets.models import training_set
-from melee_pipeline.dag.instance import alone
+from melee_pipeline.dag.instance import instance_lock
 from melee_pipeline.dag.jobs import ASSETS, MODEL_ASSETS, SOURCE_ASSETS
 from melee_pipeline.dag.partitions import SAMPLE, register_partitions
 from melee_pipeline.dag.resources import DataRoot, default_data_root
@@ -105,7 +105,7 @@ def main() -> None:
     """Run the demo on MELEE_DATA (by default ./data) and the instance of DAGSTER_HOME."""
     started = time.monotonic()
     store = Store(default_data_root())
-    with alone(), dg.DagsterInstance.get() as instance:
+    with instance_lock(), dg.DagsterInstance.get() as instance:
         prepare(store)
         register_partitions(instance, store)
         materialize_chain(instance, store, SAMPLE, EXPERIMENT)

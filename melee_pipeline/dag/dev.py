@@ -15,7 +15,7 @@ import dagster as dg
 
 from melee_pipeline.dag.automation.inbox import inbox
 from melee_pipeline.dag.demo import prepare
-from melee_pipeline.dag.instance import alone, drop_old_logs, reap
+from melee_pipeline.dag.instance import drop_old_logs, instance_lock, reap
 from melee_pipeline.dag.partitions import register_partitions
 from melee_pipeline.dag.resources import default_data_root
 from melee_pipeline.errors import BusyError, MeleePipelineError
@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 
 def main(port: int) -> None:
     """Run `dagster dev` in this process, which holds the instance until it ends."""
-    with alone():
+    with instance_lock():
         _check_free(port)
         store = Store(default_data_root())
         prepare(store)

@@ -10,9 +10,8 @@ from pathlib import Path
 import dagster as dg
 import psutil
 from dagster._core.events import JobFailureData, RunFailureReason
-from filelock import FileLock, Timeout
 
-from melee_pipeline.errors import BusyError
+from melee_pipeline.locks import hold
 
 LOG_DAYS = 90  # that what steps wrote to the terminal is kept; dagster.yaml has the ticks' days
 _CUT_OFF = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
@@ -29,20 +28,13 @@ def storage() -> Path:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Hold the instance. The system frees it when the process dies, so it is never stale.
-
-    Raises BusyError when another process holds it.
-    """
-    storage().mkdir(parents=True, exist_ok=True)
-    try:
-        lock = FileLock(storage() / "instance.lock").acquire(blocking=False)
-    except Timeout as error:
-        raise BusyError(
-            f"`make dev` or `make demo` is at work on {storage()}; end it first, or name another "
-            "folder in MELEE_DAGSTER_STORAGE"
-        ) from error
-    with lock:
+def instance_lock() -> Iterator[None]:
+    """Work with the instance, alone. Raises BusyError when another process does."""
+    told = (
+        f"`make dev` or `make demo` ({{who}}) is at work on {storage()}; end it first, or name "
+        "another folder in MELEE_DAGSTER_STORAGE"
+    )
+    with hold(storage(), "instance", told):
         yield
 
 

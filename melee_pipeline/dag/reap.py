@@ -7,13 +7,13 @@ import sys
 
 import dagster as dg
 
-from melee_pipeline.dag.instance import alone, reap
+from melee_pipeline.dag.instance import instance_lock, reap
 from melee_pipeline.errors import MeleePipelineError
 
 
 def main() -> None:
     """Reap the instance of DAGSTER_HOME. Raises BusyError while somebody works with it."""
-    with alone(), dg.DagsterInstance.get() as instance:
+    with instance_lock(), dg.DagsterInstance.get() as instance:
         reaped = reap(instance)
     print(f"{len(reaped)} dead runs marked as failed", *reaped, sep="\n  ")
 

@@ -48,7 +48,8 @@ def derive(
 ) -> pa.Table:
     """`frames` with a column of each derived field, both players.
 
-    `ports`: of p0 and p1, from 0, as in `last_hit_by` and the items' `owner`; `version`: of the replay.
+    `ports`: of p0 and p1, from 0, as in `last_hit_by` and the items' `owner`; `version`: of the
+    replay.
     """
     import pyarrow as pa
 

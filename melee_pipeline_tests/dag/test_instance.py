@@ -15,7 +15,7 @@ import pytest
 from dagster._core.events import EngineEventData
 
 from melee_pipeline.dag.automation.tries import CUT_OFF, REASON_TAG
-from melee_pipeline.dag.instance import LOG_DAYS, alone, drop_old_logs, reap
+from melee_pipeline.dag.instance import LOG_DAYS, drop_old_logs, instance_lock, reap
 from melee_pipeline.errors import BusyError
 from melee_pipeline_tests.dag.ticks import temporary_instance
 
@@ -80,9 +80,9 @@ def test_runs_whose_process_is_gone_are_reported_and_the_living_left_alone(
 
 
 def test_one_at_a_time(instance: dg.DagsterInstance) -> None:
-    with alone(), pytest.raises(BusyError, match="MELEE_DAGSTER_STORAGE"), alone():
+    with instance_lock(), pytest.raises(BusyError, match="MELEE_DAGSTER_STORAGE"), instance_lock():
         pass
-    with alone():
+    with instance_lock():
         pass
 
 

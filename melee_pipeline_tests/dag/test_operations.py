@@ -156,7 +156,7 @@ def test_a_crash_of_everything_leaves_no_run_that_is_started_for_ever(world: Wor
     kept = len(tables - {"index"})
     was_parsed = world.store.stamp(GAMES, "wrong") is not None  # before the kill came
     world.ui = start_ui(world.root, **SETTINGS)
-    assert "`make dev` or `make demo` is at work on" in reap(env).stderr
+    assert "`make dev` or `make demo` (process " in reap(env).stderr
     world.ui.until("add_source", "wrong", "SUCCESS", *["FAILURE"] * 3)
     world.ui.until(JOIN, None, "SUCCESS", "SUCCESS")
     assert world.games() == 5 + 40
