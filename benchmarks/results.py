@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from melee_pipeline.checkpoints import evaluation_file
 from melee_pipeline.store import read_json
 from melee_pipeline.training.config import TrainConfig
 from melee_pipeline.training.metrics import MEASURES
@@ -56,7 +57,7 @@ def main() -> None:
     if len(sys.argv) == 1:
         sys.exit(__doc__)
     runs = [RunFolder(Path(path)) for path in sys.argv[1:]]
-    reports = [read_json(run.path / "best-evaluation.json") for run in runs]
+    reports = [read_json(evaluation_file(run.best)) for run in runs]
     names = [report["table"][0]["model"] for report in reports]
     manifests = [read_json(run.manifest) for run in runs]
     lines = table(("model", "epochs", "batch", "minutes"), map(effort, names, manifests))

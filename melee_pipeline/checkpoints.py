@@ -11,7 +11,7 @@ from typing import Any
 from melee_pipeline.errors import ArtefactError
 from melee_pipeline.store import Store, read_json
 
-MANIFEST = "manifest.json"
+MANIFEST, BEST = "manifest.json", "best.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,17 @@ def summary(folder: Path) -> Summary:
             data_fingerprint=manifest["data_fingerprint"],
             validation_loss=best.get("validation_loss"),
             action_change_accuracy=best.get("validation_action_change_accuracy"),
-            evaluated=(folder / "best-evaluation.json").exists(),
+            evaluated=evaluation_file(folder / BEST).exists(),
         )
     except ArtefactError as error:
         return Summary(*place, written, problem=str(error))
     except (KeyError, TypeError, AttributeError) as error:
         return Summary(*place, written, problem=f"{path} is not a run's record ({error!r})")
+
+
+def evaluation_file(checkpoint: Path) -> Path:
+    """Where the evaluation of a checkpoint lies: beside its file."""
+    return checkpoint.with_name(f"{checkpoint.stem}-evaluation.json")
 
 
 def best_epoch(manifest: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from melee_pipeline.checkpoints import evaluation_file
 from melee_pipeline.errors import ArtefactError
 from melee_pipeline.evaluation.baselines import BASELINES
 from melee_pipeline.evaluation.pictures import draw_paths, draw_rollouts
@@ -100,7 +101,7 @@ def evaluate(store: Store, path: Path, *, device: str = "auto", progress: Progre
         "lost_to_baselines": lost_to_baselines(table),
         "horizons": {n: r.position_error.tolist() for n, r in rollouts.items()},
     }
-    write_json(folder.path / f"{path.stem}-evaluation.json", report)
+    write_json(evaluation_file(folder.path / path.name), report)
     facts = {"run": str(folder.path.relative_to(store.root)), "pictures": pictures}
     trained = store.stamp(CHECKPOINT, experiment)
     upstream = [trained.record()] if trained and trained.version == folder.path.name else []

@@ -32,6 +32,11 @@ def pick_device(name: str) -> torch.device:
     if not has.get(device.type, False):
         there = ", ".join(kind for kind, found in has.items() if found)
         raise ConfigError(f"device {name!r} is not to be had here; there is {there}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device {name!r} is not to be had here; the cards are cuda:0 to "
+            f"cuda:{torch.cuda.device_count() - 1}"
+        )
     return device
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import encoding, hash_of
 from melee_pipeline.store import CHECKPOINT, Stamp, Store, file_sha256
 from melee_pipeline.tensors.training_set import TrainingSet, load_training_set, open_games
+from melee_pipeline.tensors.windows import OpenGames
 from melee_pipeline.training.checkpoint import save_checkpoint
 from melee_pipeline.training.config import TrainConfig
 from melee_pipeline.training.device import pick_device, settle
@@ -47,9 +48,11 @@ def train(
     """Train on the training set as it was last joined.
 
     A run of the same games, settings and code version is not trained again; one that was cut off
-    goes on where it was saved last. Raises ArtefactError when there is no training set,
-    TrainingError when it has no game to learn from or when a loss is not finite.
+    goes on where it was saved last. Raises ConfigError for a device or a mode that is not to be
+    had, ArtefactError when there is no training set, TrainingError when it has no game to learn
+    from or when a loss is not finite.
     """
+    where, told = pick_device(device), resolve_mode(wandb)
     training_set = load_training_set(store)
     inputs = {
         "training_set": training_set.version,
@@ -62,7 +65,6 @@ def train(
     found = store.current(CHECKPOINT, config.experiment, inputs)
     if found and folder.finished():
         return found
-    where, told = pick_device(device), resolve_mode(wandb)
     with run_lock(store, config.experiment, version), held_back() as interrupt:
         had_to_train = not folder.finished()
         if had_to_train:
@@ -114,52 +116,65 @@ def _train(
     interrupt: Interrupt,
 ) -> None:
     games = Games.of(training_set, config)
+    learned, held = _open(store, games, device)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_lineage(folder, training_set, games)
+    sitting = {"machine": machine(str(device)), "git_commit": git_commit()}
+    batch, data = config.batch(len(games)), training_set.version
+    trainer = Trainer(config, folder, learned, held, device, data, batch, sitting, interrupt)
+    record = _Record(folder, training_set, games, config, trainer, sitting)
+    told = {**config.to_dict(), "lineage": record.made, **sitting}
+    with open_log(wandb, folder.path, config.experiment, told) as log:
+        record.manifest(finished=False)
+        while not over(config, trainer.epochs):
+            epoch = trainer.one_epoch(progress)
+            if all(score(epoch) < score(before) for before in trainer.epochs[:-1]):
+                record.checkpoint(folder.best)
+            log.epoch(epoch)
+            trainer.save()
+            record.manifest(finished=False)
+            draw_curves(trainer.epochs, folder.curves)
+        record.checkpoint(folder.final)
+        files = {path.name: file_sha256(path) for path in (folder.best, folder.final)}
+        record.manifest(finished=True, wandb_url=log.url, files=files)
+
+
+def _open(store: Store, games: Games, device: torch.device) -> tuple[OpenGames, OpenGames | None]:
+    """The games to learn from, and those that validate. Raises TrainingError without the first."""
     if games.train.is_empty():
         raise TrainingError("the training set has no game to learn from; add a source of games")
     learned = settle(open_games(store, games.train), device)
     # One game alone trains and has nobody to validate it.
     alone = games.validation.is_empty()
-    held = None if alone else settle(open_games(store, games.validation), device)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    write_lineage(folder, training_set, games)
-    sitting = {"machine": machine(str(device)), "git_commit": git_commit()}
-    trainer = Trainer(
-        config,
-        folder,
-        learned,
-        held,
-        device,
-        training_set.version,
-        config.batch(len(games)),
-        sitting,
-        interrupt,
-    )
-    archives = {s.source: s.sha256 for s in sources_of(read_lineage(folder.path)) if s.md5s}
-    made = {
-        "data_fingerprint": games.fingerprint,
-        "training_set": training_set.version,
-        "archives": archives,
-    }
-    facts = {**sitting, "sittings": trainer.sittings, "trainer": TRAINER_VERSION}
+    return learned, None if alone else settle(open_games(store, games.validation), device)
 
-    def record(**more: Any) -> None:  # noqa: ANN401 - JSON
-        write_manifest(folder, training_set, games, config, trainer.epochs, {**facts, **more})
 
-    def save(path: Path) -> None:
-        header = {**made, "epoch": len(trainer.epochs)}
-        save_checkpoint(path, trainer.best_model.state_dict(), config, header)
+class _Record:
+    """What a run writes down: its manifest, and checkpoints that tell what they were made from."""
 
-    told = {**config.to_dict(), "lineage": made, **sitting}
-    with open_log(wandb, folder.path, config.experiment, told) as log:
-        record(finished=False)
-        while not over(config, trainer.epochs):
-            epoch = trainer.one_epoch(progress)
-            if all(score(epoch) < score(before) for before in trainer.epochs[:-1]):
-                save(folder.best)
-            log.epoch(epoch)
-            trainer.save()
-            record(finished=False)
-            draw_curves(trainer.epochs, folder.curves)
-        save(folder.final)
-        files = {path.name: file_sha256(path) for path in (folder.best, folder.final)}
-        record(finished=True, wandb_url=log.url, files=files)
+    def __init__(
+        self,
+        folder: RunFolder,
+        training_set: TrainingSet,
+        games: Games,
+        config: TrainConfig,
+        trainer: Trainer,
+        sitting: Mapping[str, Any],
+    ) -> None:
+        self.folder, self.training_set, self.games = folder, training_set, games
+        self.config, self.trainer = config, trainer
+        found = sources_of(read_lineage(folder.path))
+        self.made = {
+            "data_fingerprint": games.fingerprint,
+            "training_set": training_set.version,
+            "archives": {one.source: one.sha256 for one in found if one.md5s},
+        }
+        self.facts = {**sitting, "sittings": trainer.sittings, "trainer": TRAINER_VERSION}
+
+    def manifest(self, **more: Any) -> None:  # noqa: ANN401 - JSON
+        facts, epochs = {**self.facts, **more}, self.trainer.epochs
+        write_manifest(self.folder, self.training_set, self.games, self.config, epochs, facts)
+
+    def checkpoint(self, path: Path) -> None:
+        header = {**self.made, "epoch": len(self.trainer.epochs)}
+        save_checkpoint(path, self.trainer.best_model.state_dict(), self.config, header)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from melee_pipeline import lineage
-from melee_pipeline.checkpoints import MANIFEST
+from melee_pipeline.checkpoints import BEST, MANIFEST
 from melee_pipeline.schema.encoding import hash_of
 from melee_pipeline.store import read_json, write_json
 from melee_pipeline.tensors.training_set import VALIDATION_SHARE, TrainingSet
@@ -40,7 +40,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        return self.path / "best.pt"
+        return self.path / BEST
 
     @property
     def final(self) -> Path:
