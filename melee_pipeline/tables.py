@@ -156,8 +156,18 @@ def print_sources(store: Store, catalog: Mapping[str, Source]) -> None:
         fetched = "fetched" if store.stamp(ARCHIVE, name) else "–"
         state = f"{parsed.report['games']:,} games" if parsed else fetched
         state = "taken out" if name in out else state
-        rows.append((name, source.kind, cell(source.replays), state, source.location))
+        rows.append((name, source.kind, cell(source.replays), state, _where(source)))
     print_wide("Sources", ("name", "kind", "replays", "state", "where"), rows, ["where"])
+
+
+def _where(source: Source) -> str:
+    """Where a source's archives are, so that a browser finds them."""
+    drive = source.kind == "google_drive"
+    links = [
+        f"https://drive.google.com/file/d/{place}" if drive and "://" not in place else place
+        for place in source.locations
+    ]
+    return ", ".join(links) or "–"
 
 
 def print_verdicts(verdicts: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ import typer
 from melee_pipeline.cli import app, main
 from melee_pipeline.lineage import read_lineage, sources_of
 from melee_pipeline.replays.index import read_index
+from melee_pipeline.sources.catalog import find_source
 from melee_pipeline.store import Store
 from melee_pipeline_tests.replays.games import small_game, write_games
 from melee_pipeline_tests.runs import leave_run
@@ -108,6 +109,8 @@ def test_sources_are_listed_with_how_far_they_are(
     assert rows["beta"] == ["local", "–", "3 games", str(folder / "beta")]
     assert rows["gang"][:3] == ["http", "3,561", "–"]
     assert rows["gang"][3].endswith("/gang-replays.7z")
+    drive = find_source(built_store, "ranked-6").location
+    assert rows["ranked-6"][3] == f"https://drive.google.com/file/d/{drive}"
 
 
 def test_a_source_is_added_once(tmp_path: Path, cli: Run) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from melee_pipeline.errors import CatalogError, did_you_mean
 from melee_pipeline.locks import alone, source_lock
+from melee_pipeline.sources.kinds import archive_kind
 from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Stamp, Store, atomic_file
 
 Kind = Literal["http", "dropbox", "google_drive", "local", "manual"]
@@ -122,7 +123,7 @@ def find_source(store: Store, name: str) -> Source:
 def add_source(store: Store, name: str, location: str) -> Source:
     """Add a source to the user's catalogue; its kind is read off the location.
 
-    Raises CatalogError when the name is taken by another location or the path does not exist.
+    Raises CatalogError when the name is taken by another location or the path holds nothing.
     Adding the same source again changes nothing. BusyError while another process adds for long.
     """
     kind, location = _classify(location)
@@ -217,4 +218,8 @@ def _classify(location: str) -> tuple[Kind, str]:
     path = Path(location).expanduser().resolve()
     if not path.exists():
         raise CatalogError(f"{location} is neither a URL nor a file or folder on this machine")
+    if path.is_file() and archive_kind(path) is None:
+        raise CatalogError(
+            f"{location} is neither an archive (7z, zip, tar) nor a replay, by its first bytes"
+        )
     return "local", str(path)

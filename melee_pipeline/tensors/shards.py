@@ -23,6 +23,7 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.schema.rows import bytes_per_frame, packed_fields, place_of, rows_hash
 from melee_pipeline.schema.table import ENCODINGS
+from melee_pipeline.sources.catalog import REMOVED
 from melee_pipeline.store import (
     GAMES,
     SHARDS,
@@ -78,7 +79,14 @@ class ShardGames:
 
 @one_at_a_time
 def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
-    """Pack the kept games of a source. Nothing is done when the shards are of these very games."""
+    """Pack the kept games of a source. Nothing is done when the shards are of these very games.
+
+    Raises ArtefactError for a source that was taken out, also since its run began.
+    """
+    if store.stamp(REMOVED, source):
+        raise ArtefactError(
+            f"{source} was removed; to have it again: melee-pipeline sources add {source} LOCATION"
+        )
     parsed = store.need(GAMES, source, f"--source {source}")
     inputs = {"games": parsed.version, "rows": rows_hash(), "encoder": ENCODER_VERSION}
     found = store.current(SHARDS, source, inputs)

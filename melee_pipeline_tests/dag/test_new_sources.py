@@ -139,7 +139,7 @@ def test_a_source_that_was_removed_is_brought_in_when_it_is_added_again(
 def test_a_source_that_fails_is_tried_three_times_and_again_when_it_is_put_right(
     dag: Dag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "bad.7z").write_text("<html>")
+    (tmp_path / "bad.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(26))
     add_source(dag.store, "bad", str(tmp_path / "bad.7z"))
     add_source(dag.store, "good", str(tournament(tmp_path / "good", 1)))
     dag.look(new_sources)

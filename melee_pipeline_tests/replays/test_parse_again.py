@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from melee_pipeline.errors import BusyError
+from melee_pipeline.locks import hold
 from melee_pipeline.progress import Progress
 from melee_pipeline.replays.collect import parse_paths
 from melee_pipeline.replays.filters import Filters
@@ -59,6 +62,18 @@ def test_a_second_parse_adds_to_the_folder(tmp_path: Path, quiet: Progress) -> N
     # In one go they would have been the same.
     both = parse_paths([tmp_path / "a", tmp_path / "b"], tmp_path / "both", quiet, workers=0)
     assert both.rows == second.rows
+
+
+def test_two_at_once_do_not_write_one_index(tmp_path: Path, quiet: Progress) -> None:
+    write_games(tmp_path / "a", small_game())
+    out = tmp_path / "out"
+    with (
+        hold(out, ".at-work", ""),
+        pytest.raises(BusyError, match=f"process {os.getpid()} is at work on {out}"),
+    ):
+        parse_paths([tmp_path / "a"], out, quiet, workers=0)
+    parse_paths([tmp_path / "a"], out, quiet, workers=0)
+    assert len(kept(assert_sound(out))) == 1
 
 
 def test_a_second_parse_that_keeps_nothing_takes_nothing(tmp_path: Path, quiet: Progress) -> None:

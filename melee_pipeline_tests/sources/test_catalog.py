@@ -213,6 +213,13 @@ def test_a_place_that_does_not_exist_is_refused(store: Store, tmp_path: Path) ->
         add_source(store, "mine", str(tmp_path / "nowhere"))
 
 
+def test_a_file_that_holds_no_games_is_refused(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no archive")
+    with pytest.raises(CatalogError, match=r"notes.txt is neither an archive .* nor a replay"):
+        add_source(store, "mine", str(tmp_path / "notes.txt"))
+    assert not store.user_catalog.exists()
+
+
 def test_an_unknown_name_gets_the_nearest(store: Store) -> None:
     with pytest.raises(CatalogError, match=r"'gangs'; did you mean gang\?"):
         find_source(store, "gangs")

@@ -224,6 +224,8 @@ def test_a_removed_source_leaves_the_set(own_store: Store, quiet: Progress) -> N
     stays = remove_source(own_store, "beta")
     assert stays == [own_store.games("beta"), own_store.shards("beta")]
     assert "beta" not in load_catalog(own_store)
+    with pytest.raises(ArtefactError, match="beta was removed; to have it again: melee-pipeline"):
+        build_shards(own_store, "beta", quiet)  # a step of a run that was between two
     assert not_joined(own_store) == {}, "it is out on purpose"
     build_training_set(own_store, quiet)
     assert set(load_training_set(own_store).games["source"]) == {"alpha"}

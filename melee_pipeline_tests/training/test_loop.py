@@ -269,6 +269,14 @@ def test_a_device_that_is_not_there_is_named() -> None:
             pick_device("cuda")
 
 
+def test_a_card_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert pick_device("cuda:1").index == 1
+    with pytest.raises(ConfigError, match=r"'cuda:2' is not to be had here; .* cuda:0 to cuda:1"):
+        pick_device("cuda:2")
+
+
 ALL_KNOBS = replace(TINY, warmup=30, ema=0.9, grad_clip=0.5, patience=5)
 SEQUENCES = TrainConfig(
     experiment="sequences",
