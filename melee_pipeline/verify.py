@@ -44,7 +44,8 @@ class Check:
 
 def data_root_of(checkpoint: Path) -> Store:
     """The data root that a checkpoint lies in: three folders up from its run's."""
-    return Store(run_folder(checkpoint).resolve().parents[2])
+    above = run_folder(checkpoint).resolve().parents
+    return Store(above[min(2, len(above) - 1)])
 
 
 def verify(store: Store, checkpoint: Path, progress: Progress) -> list[Check]:

@@ -29,6 +29,13 @@ def _result(name: str, problems: Sequence[str], **facts: Any) -> dg.AssetCheckRe
     return dg.AssetCheckResult(passed=not problems, check_name=name, metadata=metadata)
 
 
+def only_what_passes(store: Store, stamp: Stamp, results: Sequence[dg.AssetCheckResult]) -> None:
+    """Take the stamp of what did not pass away: to the next steps, runs and the command line it
+    is then as if it had not been made. Dagster's own blocking ends with the run."""
+    if not all(result.passed for result in results):
+        store.forget(stamp.stage, stamp.name)
+
+
 def check_archive(stamp: Stamp) -> list[dg.AssetCheckResult]:
     """Each archive on disk opens, and has the size with which it arrived.
 

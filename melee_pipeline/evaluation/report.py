@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,32 +82,38 @@ def evaluate(store: Store, path: Path, *, device: str = "auto", progress: Progre
         "evaluator": EVALUATOR_VERSION,
     }
     found = store.current(EVALUATION, experiment, inputs)
+    written = evaluation_file(folder.path / path.name)
     if found and all(
-        (store.root / found.facts["run"] / p).exists() for p in found.facts["pictures"]
+        (folder.path / name).exists() for name in (*found.facts["pictures"], written.name)
     ):
         return found
     config, model = checkpoint.config, checkpoint.model
     models: dict[str, WorldModel] = {experiment: model}
     for name, kind in BASELINES.items():
-        models[name] = kind(model.encoding, config.model.context).to(model.device).eval()
+        models[name] = kind(model.encoding, _context(config)).to(model.device).eval()
     table, losses, rollouts = _measure_all(store, models, held, config, progress)
     pictures = _draw(folder.path, path.stem, rollouts)
     report = {
         "split": held.split,
         "games": len(held.games),
-        "table": table,
+        "table": _plain(table),
         "losses": losses,  # of the model, by head
-        "model": {key: value for key, value in table[0].items() if key != "model"},
+        "model": _plain({key: value for key, value in table[0].items() if key != "model"}),
         "beats_baselines": not lost_to_baselines(table),
         "lost_to_baselines": lost_to_baselines(table),
-        "horizons": {n: r.position_error.tolist() for n, r in rollouts.items()},
+        "horizons": _plain({n: r.position_error.tolist() for n, r in rollouts.items()}),
     }
-    write_json(evaluation_file(folder.path / path.name), report)
+    write_json(written, report)
     facts = {"run": str(folder.path.relative_to(store.root)), "pictures": pictures}
     trained = store.stamp(CHECKPOINT, experiment)
     upstream = [trained.record()] if trained and trained.version == folder.path.name else []
-    version = hash_of({"table": table, "horizons": report["horizons"]})
+    version = hash_of({"table": report["table"], "horizons": report["horizons"]})
     return store.put(Stamp(EVALUATION, experiment, inputs, version, report, facts, upstream))
+
+
+def _context(config: TrainConfig) -> int:
+    """Frames before the first that is foretold: a velocity takes two, whatever the model sees."""
+    return max(2, config.model.context)
 
 
 def held_games(store: Store, folder: RunFolder) -> Held:
@@ -140,7 +147,7 @@ def _measure_all(
 ) -> tuple[list[Row], dict[str, float | None], dict[str, Rollout]]:
     device = next(iter(models.values())).device
     games = settle(open_games(store, held.games), device)
-    long = rollout_windows(games, config.model.context)
+    long = rollout_windows(games, _context(config))
     starts = pick_starts(long)
     table: list[Row] = []
     losses: dict[str, float | None] = {}
@@ -175,12 +182,22 @@ def lost_to_baselines(table: list[Row]) -> list[str]:
 
     def worse(key: str, sign: int) -> bool:
         known = [row[key] for row in others if row[key] is not None]
-        return mine[key] is not None and any(sign * mine[key] <= sign * v for v in known)
+        # Written so that a model whose error is no number has lost.
+        return mine[key] is not None and any(not sign * mine[key] > sign * v for v in known)
 
     return [
         *(key for key in _MORE_IS_BETTER if worse(key, 1)),
         *(key for key in _LESS_IS_BETTER if worse(key, -1)),
     ]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """The same with null for what is no finite number, as a rollout may end: JSON knows none."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _draw(folder: Path, stem: str, rollouts: dict[str, Rollout]) -> list[str]:

@@ -28,7 +28,14 @@ from melee_pipeline.store import (
     atomic_file,
 )
 from melee_pipeline.tensors.shards import open_shard, shard_paths
-from melee_pipeline.tensors.training_set import FIRST, NAME, VALIDATION_SHARE, existing, set_version
+from melee_pipeline.tensors.training_set import (
+    FIRST,
+    NAME,
+    VALIDATION_SHARE,
+    existing,
+    load_training_set,
+    set_version,
+)
 from melee_pipeline.versions import JOIN_VERSION
 
 
@@ -61,18 +68,28 @@ def _build(store: Store, progress: Progress) -> Stamp:
     if not sources:
         raise ArtefactError(f"no source has been encoded in {store.root} yet; {FIRST}")
     inputs = _inputs(sources)
-    if (found := store.current(TRAINING_SET, NAME, inputs)) and store.training_set.exists():
+    if (found := store.current(TRAINING_SET, NAME, inputs)) and _is_there(store):
         return found
     with progress.task("training set", len(sources), "sources") as advance:
         rows: list[dict[str, Any]] = []
         for stamp in sources.values():
             rows += _games_of(store, stamp)
             advance(1)
+    if inputs_now(store) != inputs:  # a source was encoded again, or removed, in the meantime
+        return _build(store, progress)
     kept, doubles = _once(rows)
     if not kept:
         raise ArtefactError(f"none of {', '.join(sources)} has a game to train on")
     _assign_splits(kept)
     return _write(store, kept, doubles, inputs, sources)
+
+
+def _is_there(store: Store) -> bool:
+    try:
+        load_training_set(store)
+    except ArtefactError:  # gone, damaged, or written by a join that was killed before its stamp
+        return False
+    return True
 
 
 def _games_of(store: Store, shards: Stamp) -> list[dict[str, Any]]:
@@ -153,9 +170,14 @@ def not_joined(store: Store) -> dict[str, str]:
     joined = store.stamp(TRAINING_SET, NAME)
     found = {}
     for name in sorted(begun - removed):
+        archive, replays = store.stamp(ARCHIVE, name), store.stamp(REPLAYS, name)
         parsed, packed = store.stamp(GAMES, name), store.stamp(SHARDS, name)
         if packed is None:
             found[name] = "not parsed yet" if parsed is None else "parsed, but not encoded yet"
+        elif archive and replays and replays.inputs["archive"] != archive.version:
+            found[name] = "fetched again since it was extracted"
+        elif replays and parsed and parsed.inputs["replays"] != replays.version:
+            found[name] = "extracted again since it was parsed"
         elif parsed is not None and packed.inputs["games"] != parsed.version:
             found[name] = "parsed again since it was encoded"
         elif joined is None or joined.inputs.get(_input(name)) != packed.version:

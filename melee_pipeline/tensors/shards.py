@@ -20,6 +20,8 @@ import numpy as np
 from melee_pipeline.errors import ArtefactError, SchemaMismatchError
 from melee_pipeline.locks import one_at_a_time
 from melee_pipeline.progress import Progress
+from melee_pipeline.replays.index import KEPT, read_index
+from melee_pipeline.replays.source import games_version
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.schema.rows import bytes_per_frame, packed_fields, place_of, rows_hash
 from melee_pipeline.schema.table import ENCODINGS
@@ -92,7 +94,7 @@ def build_shards(store: Store, source: str, progress: Progress) -> Stamp:
     found = store.current(SHARDS, source, inputs)
     if found and _all_there(store, found):
         return found
-    games = _kept_games(store, source)
+    games = _kept_games(store, parsed)
     tally = _Tally()
     hashes: list[str] = []
     sizes: dict[str, int] = {}
@@ -145,13 +147,19 @@ def _all_there(store: Store, shards: Stamp) -> bool:
     return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
 
-def _kept_games(store: Store, source: str) -> dict[str, str]:
-    """Contents of the kept games by MD5, in the order of MD5s."""
-    import polars as pl
+def _kept_games(store: Store, parsed: Stamp) -> dict[str, str]:
+    """Contents of the kept games by MD5, in the order of MD5s.
 
-    index = pl.read_parquet(store.index(source), columns=["md5", "verdict", "content"])
-    kept = index.filter(pl.col("verdict") == "kept").sort("md5")
-    return dict(kept.select("md5", "content").iter_rows())
+    Raises ArtefactError when the index tells of other games than the stamp: a parse was killed
+    before its end.
+    """
+    rows = [row for row in read_index(store.index(parsed.name)) if row.verdict == KEPT]
+    if games_version(rows) != parsed.version:
+        raise ArtefactError(
+            f"{store.index(parsed.name)} lists other games than were recorded; parse them again: "
+            f"melee-pipeline run --source {parsed.name}"
+        )
+    return {row.md5: row.content or "" for row in sorted(rows, key=lambda row: row.md5)}
 
 
 def write_shard(

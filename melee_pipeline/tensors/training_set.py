@@ -76,7 +76,12 @@ def load_training_set(store: Store) -> TrainingSet:
     if stamp is None:
         first = "run first: melee-pipeline run" if store.names(SHARDS) else FIRST
         raise ArtefactError(f"no training set has been joined in {store.root} yet; {first}")
-    games = pl.read_parquet(existing(store.training_set))
+    try:
+        games = pl.read_parquet(existing(store.training_set))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ArtefactError(
+            f"{store.training_set} cannot be read ({error}); join it again: melee-pipeline run"
+        ) from error
     if set_version(games, rows_hash()) != stamp.version:
         raise ArtefactError(
             f"{store.training_set} was joined by another version of this program, or is being "
@@ -100,6 +105,8 @@ def open_games(store: Store, games: pl.DataFrame) -> OpenGames:
     # A game's place in the list of all games of these shards, from which its mask is taken.
     before = np.cumsum([0, *(len(one.md5s) for one in shards)])
     place = before[shard.to_numpy()] + games["number"].to_numpy()
+    if len(place) and place.max() >= before[-1]:  # the last shard holds fewer games than it did
+        raise _other_games(str(names[-1]))
     _same_games(games, [game for one in shards for game in one.listed], place)
     masks = torch.cat([one.available for one in shards])
     return OpenGames(
@@ -128,8 +135,11 @@ def _same_games(games: pl.DataFrame, listed: list[ShardGame], place: NDArray[np.
 
     found = pl.Series([f"{game.md5} {game.packed}" for game in listed])[place]
     if not (same := found == games["md5"] + " " + games["packed"]).all():
-        name = games["shard"].filter(~same)[0]
-        raise ArtefactError(
-            f"{name} holds other games than when the training set was joined; "
-            "join it again: melee-pipeline run"
-        )
+        raise _other_games(str(games["shard"].filter(~same)[0]))
+
+
+def _other_games(shard: str) -> ArtefactError:
+    return ArtefactError(
+        f"{shard} holds other games than when the training set was joined; "
+        "join it again: melee-pipeline run"
+    )

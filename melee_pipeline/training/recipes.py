@@ -28,6 +28,7 @@ def mlp_v3() -> TrainConfig:
         loss_weights=loss_weights("v3") | {CONTINUOUS: 2.0},
         grad_clip=1.0,
         warmup=500,
+        ema=0.999,
     )
 
 

@@ -60,7 +60,8 @@ class RunFolder:
 
     def finished(self) -> bool:
         """Whether the run came to its end."""
-        return self.final.exists() and bool(read_json(self.manifest).get("finished"))
+        there = self.best.exists() and self.final.exists()
+        return there and bool(read_json(self.manifest).get("finished"))
 
     def epochs(self) -> list[Epoch]:
         """The numbers of every epoch. Raises ArtefactError when the run has no manifest."""
@@ -144,7 +145,7 @@ def machine(device: str) -> dict[str, Any]:
     """Where a run was made: no name of the machine or of its user."""
     import torch
 
-    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
+    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

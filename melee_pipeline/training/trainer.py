@@ -89,10 +89,14 @@ class Trainer:
         return training_windows(self.model, self.games, offset)
 
     def one_epoch(self, progress: Progress) -> Epoch:
-        """Train over all windows once, then measure on the validation games."""
+        """Train over all windows once, then measure on the validation games.
+
+        `seconds` of the row are those of training alone, over all sittings.
+        """
         number, started = len(self.epochs) + 1, time.monotonic()
         tally = self._tally(f"epoch {number}")
         step, spent = 0, 0.0
+        seconds: float | None = None  # of training, once it has ended
         if self._begun is not None:
             tally.restore(self._begun["tally"])
             step, spent = self._begun["step"], self._begun["seconds"]
@@ -102,8 +106,8 @@ class Trainer:
             """Save where a run may be cut off, and end it where that was asked for."""
             late = time.monotonic() - self._saved_at > SECONDS_BETWEEN_SAVES
             if late or self.interrupt.requested:
-                seconds = spent + time.monotonic() - started
-                self.save({"step": step, "tally": tally.state(), "seconds": seconds})
+                so_far = spent + time.monotonic() - started if seconds is None else seconds
+                self.save({"step": step, "tally": tally.state(), "seconds": so_far})
             if self.interrupt.requested:
                 _LOG.warning("%s: saved; the same command goes on from here", self.folder.path.name)
                 self.interrupt.let_go()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from melee_pipeline.dag.checks import check
+from melee_pipeline.dag.checks import check, only_what_passes
 from melee_pipeline.dag.metadata import Result
 from melee_pipeline.dag.metadata import sources as show
 from melee_pipeline.dag.partitions import SOURCES
@@ -123,7 +123,9 @@ def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> Resu
     store = data_root.store()
     with again_later(context):
         stamp = parse_source(store, context.partition_key, data_root.progress(context.log))
-    return show.games(store, stamp)
+    made = show.games(store, stamp)
+    only_what_passes(store, stamp, made.check_results or ())
+    return made
 
 
 @dg.asset(
@@ -153,4 +155,6 @@ def encoded_shards(context: dg.AssetExecutionContext, data_root: DataRoot) -> Re
     store = data_root.store()
     with again_later(context):
         stamp = build_shards(store, context.partition_key, data_root.progress(context.log))
-    return show.shards(store, stamp)
+    made = show.shards(store, stamp)
+    only_what_passes(store, stamp, made.check_results or ())
+    return made

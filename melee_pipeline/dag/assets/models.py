@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from melee_pipeline.dag.assets.data import OWNERS, encoded_shards
-from melee_pipeline.dag.checks import check
+from melee_pipeline.dag.checks import check, only_what_passes
 from melee_pipeline.dag.metadata import Result
 from melee_pipeline.dag.metadata import models as show
 from melee_pipeline.dag.partitions import EXPERIMENTS
@@ -39,7 +39,10 @@ def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> Resu
     from melee_pipeline.tensors.join import build_training_set
 
     store = data_root.store()
-    return show.training_set(store, build_training_set(store, data_root.progress(context.log)))
+    stamp = build_training_set(store, data_root.progress(context.log))
+    made = show.training_set(store, stamp)
+    only_what_passes(store, stamp, made.check_results or ())
+    return made
 
 
 @dg.asset(
