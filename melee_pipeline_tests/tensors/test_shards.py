@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from melee_pipeline.errors import ArtefactError, SchemaMismatchError
 from melee_pipeline.progress import Progress
-from melee_pipeline.replays.source import parse_source
+from melee_pipeline.replays.index import read_index, write_index
+from melee_pipeline.replays.source import games_version, parse_source
 from melee_pipeline.replays.tables import read_game
 from melee_pipeline.schema.encoding import encoding
 from melee_pipeline.schema.rows import blocks, packed_fields, rows_hash
@@ -223,9 +225,15 @@ def test_shards_of_before_records_are_refused(own_store: Store) -> None:
 
 
 def test_other_parsed_games_make_other_shards(own_store: Store, quiet: Progress) -> None:
-    stamp = own_store.root / "stamps" / GAMES / "alpha.json"
-    write_json(stamp, {**json.loads(stamp.read_text()), "version": "another"})
-    assert build_shards(own_store, "alpha", quiet).fresh
+    before = own_store.need(SHARDS, "alpha", "")
+    index = own_store.index("alpha")
+    rows = read_index(index)[1:]
+    write_index(index, rows)
+    with pytest.raises(ArtefactError, match=r"lists other games than were recorded; parse them"):
+        build_shards(own_store, "alpha", quiet)  # a parse was killed before its stamp
+    own_store.put(replace(own_store.need(GAMES, "alpha", ""), version=games_version(rows)))
+    after = build_shards(own_store, "alpha", quiet)
+    assert after.fresh and after.facts["games"] == before.facts["games"] - 1
 
 
 def test_a_source_that_was_not_parsed_is_named(store: Store, quiet: Progress) -> None:
