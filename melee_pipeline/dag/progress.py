@@ -21,16 +21,18 @@ class LogProgress:
         """Progress of one task; the callable says how many units were done just now."""
         done, started = 0, time.monotonic()
         last, said = started, ""
+        begun: tuple[int, float] | None = None
 
         def advance(count: int, note: str = "") -> None:
-            nonlocal done, last, said
+            nonlocal done, last, said, begun
             done, said = done + count, note and f", {note}"
             now = time.monotonic()
+            begun = begun or (done, now)
             if now - last >= SECONDS_BETWEEN_LINES:
                 last = now
                 self._log.info(
                     f"{label}: {done:,}{_of(total)} {unit}, {now - started:.0f} s"
-                    f"{_left(done, total, now - started)}{said}"
+                    f"{_left(done, total, now, begun)}{said}"
                 )
 
         yield advance
@@ -41,5 +43,9 @@ def _of(total: int | None) -> str:
     return f" of {total:,}" if total else ""
 
 
-def _left(done: int, total: int | None, seconds: float) -> str:
-    return f", {seconds * (total - done) / done:.0f} s left" if done and total else ""
+def _left(done: int, total: int | None, now: float, begun: tuple[int, float]) -> str:
+    """The time left at the pace since the first word: that may tell what an earlier run did."""
+    before, since = begun
+    if not total or done == before:
+        return ""
+    return f", {(now - since) * (total - done) / (done - before):.0f} s left"

@@ -74,14 +74,13 @@ def load_catalog(store: Store) -> dict[str, Source]:
     Raises CatalogError naming the file and the entry that is not valid.
     """
     packaged = files("melee_pipeline.sources") / "catalog.yaml"
-    packaged_entries = _entries(packaged.read_text(), "the package's catalog.yaml")
+    packaged_entries = _entries(packaged.read_text("utf-8"), "the package's catalog.yaml")
     return {**packaged_entries, **own_sources(store)}
 
 
 def own_sources(store: Store) -> dict[str, Source]:
     """The sources that the user has added, by name. Raises CatalogError as `load_catalog` does."""
-    path = store.user_catalog
-    return dict(_entries(path.read_text(), str(path))) if path.exists() else {}
+    return dict(_entries(_own_text(store), str(store.user_catalog)))
 
 
 @lru_cache(maxsize=4)  # every step of every source asks; a hundred entries take a tenth of a second
@@ -166,7 +165,11 @@ def remove_source(store: Store, name: str) -> list[Path]:
 
 
 def _own_text(store: Store) -> str:
-    return store.user_catalog.read_text() if store.user_catalog.exists() else ""
+    path = store.user_catalog
+    try:
+        return path.read_text("utf-8") if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise CatalogError(f"{path} is not text in UTF-8 ({error}); save it as UTF-8") from error
 
 
 def _own(store: Store) -> dict[str, Any]:
@@ -196,7 +199,7 @@ def _put_own(store: Store, name: str, place: dict[str, Any]) -> None:
 
 def _write_own(store: Store, text: str) -> None:
     with atomic_file(store.user_catalog) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, "utf-8")
 
 
 def _classify(location: str) -> tuple[Kind, str]:

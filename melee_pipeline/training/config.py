@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes a folder's name
 MANY_GAMES = 2_000  # from here on the default batch is twice as large
+MOST_SEED = 2**63 - 1  # what random generators take
 PRECISIONS = ("float32", "bfloat16")
 CONTINUOUS, BINARY = "continuous", "binary"  # parts of the loss beside one for each class
 
@@ -84,6 +85,8 @@ class TrainConfig:
             values = _values_of(self, name)
             if values and min(values) < low:
                 raise ConfigError(f"{name} is {min(values)}; at least {low} is possible")
+        if self.seed > MOST_SEED:
+            raise ConfigError(f"seed is {self.seed}; expected 0 to {MOST_SEED}")
         if any(not 0 <= share < 1 for share in _values_of(self, "dropout")):
             raise ConfigError("dropout must be at least 0 and below 1")
 
@@ -211,7 +214,7 @@ def _checked(knob: str, value: Any, hint: Any) -> Any:  # noqa: ANN401, PLR0911
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is float and is_number and math.isfinite(value):
         return float(value)
-    if hint is int and is_number and float(value).is_integer():
+    if hint is int and is_number and (isinstance(value, int) or value.is_integer()):
         return int(value)
     if isinstance(hint, type) and hint not in (int, float) and isinstance(value, hint):
         return value

@@ -52,7 +52,9 @@ def _entries(store: Store) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        data = yaml.safe_load(path.read_text()) or {}
+        data = yaml.safe_load(path.read_text("utf-8")) or {}
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text in UTF-8 ({error}); save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
@@ -61,12 +63,14 @@ def _entries(store: Store) -> dict[str, Any]:
 
 
 def _config(name: str, entry: Any, where: str) -> TrainConfig:  # noqa: ANN401 - straight from YAML
-    if not isinstance(entry, dict) or entry.get("recipe") not in RECIPES:
+    recipe = entry.get("recipe") if isinstance(entry, dict) else None
+    if not isinstance(recipe, str) or recipe not in RECIPES:
         raise ConfigError(
-            f"{where}: {name} needs `recipe`, one of {', '.join(RECIPES)}, and the knobs it changes"
+            f"{where}: {name} needs `recipe`, one of {', '.join(RECIPES)}, and the knobs it "
+            f"changes; found {entry!r}"
         )
     changes = {str(knob): value for knob, value in entry.items() if knob != "recipe"}
     try:
-        return override(RECIPES[entry["recipe"]](), {**changes, "experiment": name})
+        return override(RECIPES[recipe](), {**changes, "experiment": name})
     except ConfigError as error:
         raise ConfigError(f"{where}: {name}: {error}") from error

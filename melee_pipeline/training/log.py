@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -39,14 +39,29 @@ class Silent:
 
 
 class WandbLog:
-    """Tells Weights & Biases."""
+    """Tells Weights & Biases, until it fails: then a warning, and silence."""
 
     def __init__(self, run: Any, url: str | None) -> None:  # noqa: ANN401 - wandb's Run
         self._run, self.url = run, url
+        self._failed = False
 
     def epoch(self, numbers: Mapping[str, float | int | None]) -> None:
         """One step of the run, numbered by the epoch."""
-        self._run.log({k: v for k, v in numbers.items() if v is not None}, step=numbers["epoch"])
+        told = {k: v for k, v in numbers.items() if v is not None}
+        if not self._failed:
+            self._try(lambda: self._run.log(told, step=numbers["epoch"]))
+
+    def finish(self, exit_code: int) -> None:
+        """The run has ended; wandb's own process ends too, even one that has failed before."""
+        self._try(lambda: self._run.finish(exit_code=exit_code))
+
+    def _try(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run is worth more
+            if not self._failed:
+                _LOG.warning("wandb: %s: %s; going on without it", type(error).__name__, error)
+            self._failed = True
 
 
 def resolve_mode(mode: str) -> Mode:
@@ -107,9 +122,10 @@ def open_log(mode: Mode, folder: Path, name: str, config: Mapping[str, Any]) -> 
         _LOG.warning("wandb: %s; going on without it", error)
         yield Silent()
         return
+    log = WandbLog(run, run.url if mode == "online" else None)
     try:
-        yield WandbLog(run, run.url if mode == "online" else None)
+        yield log
     except BaseException:
-        run.finish(exit_code=1)
+        log.finish(1)
         raise
-    run.finish()
+    log.finish(0)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from runpy import run_path
 
 import dagster as dg
+import pytest
 
+from melee_pipeline.dag.automation import settings
 from melee_pipeline.dag.definitions import defs
 from melee_pipeline.dag.jobs import ASSETS
 from melee_pipeline.dag.partitions import EXPERIMENTS, SOURCES
+from melee_pipeline.errors import ConfigError
 
 GRAPH = {
     "replay_archive": set(),
@@ -58,3 +62,13 @@ def test_loading_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("value", ["three", "-1", ""])
+def test_a_variable_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    code = run_path(settings.__file__)
+    monkeypatch.setenv("MELEE_TRIES", value)
+    with pytest.raises(ConfigError, match=f"MELEE_TRIES is '{value}'; expected a whole number"):
+        run_path(settings.__file__)
+    monkeypatch.setenv("MELEE_TRIES", "5")
+    assert (code["TRIES"], run_path(settings.__file__)["TRIES"]) == (3, 5)

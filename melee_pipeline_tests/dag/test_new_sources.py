@@ -15,6 +15,7 @@ import yaml
 from melee_pipeline.dag.automation import settings, settled, tries
 from melee_pipeline.dag.automation.inbox import inbox, source_name
 from melee_pipeline.dag.automation.join import training_set_follows
+from melee_pipeline.dag.automation.register import register_partitions
 from melee_pipeline.dag.automation.sources import new_sources
 from melee_pipeline.progress import Quiet
 from melee_pipeline.replays.simulate import sample_archive
@@ -84,6 +85,35 @@ def test_a_source_is_brought_in_again_when_its_files_change(dag: Dag, tmp_path: 
     [third], _ = dag.look(new_sources)
     assert dag.run("add_source", third)
     assert dag.look(new_sources)[0] == []
+
+
+def test_wrong_filters_of_a_source_hold_up_no_other(dag: Dag, own_store: Store) -> None:
+    dag.store = own_store
+    entries = yaml.safe_load(own_store.user_catalog.read_text())
+    entries["alpha"]["filters"] = {"min_frame": 10}
+    own_store.user_catalog.write_text(yaml.safe_dump(entries))
+    told = "alpha: source alpha: filter 'min_frame' is unknown"
+    assert told in dag.look(new_sources)[1]
+    asked, _ = dag.look(new_sources)
+    assert [one.partition_key for one in asked] == ["beta"]
+    assert dag.run("add_source", asked[0])
+    assert dag.look(new_sources)[1].startswith(told)
+
+
+def test_an_entry_that_is_none_is_the_reason_why_nothing_starts(dag: Dag, tmp_path: Path) -> None:
+    add_source(dag.store, "one", str(tournament(tmp_path / "one", 1)))
+    dag.look(new_sources)
+    right = dag.store.user_catalog.read_text()
+    dag.store.user_catalog.write_text(f"{right}two: {{kind: locl, location: /two}}\n")
+    inbox(dag.store).mkdir()
+    for sensor in (new_sources, register_partitions):
+        asked, why = dag.look(sensor)
+        assert asked == []
+        assert "put right" in why
+        assert "sources.yaml: source two: kind" in why
+    dag.store.user_catalog.write_text(right)
+    asked, _ = dag.look(new_sources)  # what was seen before is not forgotten
+    assert [one.partition_key for one in asked] == ["one"]
 
 
 def test_what_was_made_without_dagster_is_shown_and_what_was_launched_by_hand_is_not_done_again(

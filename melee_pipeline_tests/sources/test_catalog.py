@@ -262,3 +262,11 @@ def test_what_cannot_be_fetched_says_what_to_do(
     assert says in str(caught.value)
     assert str(store.archives(name)) in str(caught.value)
     assert str(caught.value).endswith(f"\nThen: melee-pipeline run --source {name}")
+
+
+def test_a_users_file_that_is_not_utf8_is_named(store: Store, tmp_path: Path) -> None:
+    store.root.mkdir()
+    store.user_catalog.write_bytes("one: {kind: local, note: größer}".encode("latin-1"))
+    for use in (lambda: load_catalog(store), lambda: add_source(store, "two", str(tmp_path))):
+        with pytest.raises(CatalogError, match=r"sources\.yaml is not text in UTF-8 .*byte 0xf6"):
+            use()

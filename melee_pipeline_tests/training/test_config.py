@@ -119,6 +119,8 @@ def test_a_value_of_the_wrong_type_is_named(knob: str, value: str, wanted: str) 
     ("knob", "value", "message"),
     [
         ("epochs", "0", "epochs is 0; at least 1 is possible"),
+        ("seed", str(2**63), f"seed is {2**63}; expected 0 to {2**63 - 1}"),
+        ("seed", "1" + "0" * 400, "expected 0 to"),
         ("batch_size", "0", "batch_size is 0; at least 1"),
         ("max_games", "0", "max_games is 0; at least 1"),
         ("context", "0", "context is 0; at least 1"),
@@ -178,3 +180,7 @@ def test_max_games_is_shared_out(games: int, wanted: int) -> None:
 def test_a_name_that_is_no_folder_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="a name is letters, digits, dashes, underscores"):
         replace(mlp_v1(), experiment=name)
+
+
+def test_the_largest_seed_is_kept_to_the_last_digit() -> None:
+    assert override(mlp_v1(), {"seed": str(2**63 - 1)}).seed == 2**63 - 1

@@ -36,6 +36,7 @@ def test_a_users_experiment_is_a_recipe_with_knobs_changed(store: Store) -> None
         ("wide:\n  lr: 1", "wide needs `recipe`, one of mlp_v1"),
         ("wide:\n  recipe: mlp_v9", "wide needs `recipe`"),
         ("wide:\n  recipe: mlp_v2\n  learning_rate: 1", "wide: knob 'learning_rate' is unknown"),
+        ("wide:\n  recipe: [mlp_v2]", r"wide needs `recipe`.*found {'recipe': \['mlp_v2'\]}"),
         ("mlp_v2:\n  recipe: mlp_v1", "mlp_v2 is a recipe; give yours another name"),
         ("../up:\n  recipe: mlp_v1", "a name is letters"),
     ],
@@ -45,6 +46,13 @@ def test_a_wrong_file_is_named_with_its_entry(store: Store, text: str, said: str
     with pytest.raises(ConfigError, match=said) as caught:
         load_experiments(store)
     assert "experiments.yaml" in str(caught.value)
+
+
+def test_a_file_that_is_not_utf8_is_named(store: Store) -> None:
+    write(store, "")
+    store.user_experiments.write_bytes("größer: {recipe: mlp_v2}".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"experiments\.yaml is not text in UTF-8 .*byte 0xf6"):
+        load_experiments(store)
 
 
 def test_an_unknown_name_gets_the_nearest(store: Store) -> None:

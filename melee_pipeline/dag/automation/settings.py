@@ -2,9 +2,22 @@
 
 import os
 
+from melee_pipeline.errors import ConfigError
+
 
 def _number(name: str, default: int) -> int:
-    return int(os.environ.get(name, default))
+    """A whole number from 0 on. Raises ConfigError naming the variable."""
+    text = os.environ.get(name, str(default))
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ConfigError(
+            f"environment variable {name} is {text!r}; expected a whole number from 0 on, such as "
+            f"{default}"
+        )
+    return number
 
 
 SENSOR_SECONDS = _number("MELEE_SENSOR_SECONDS", 30)  # between two looks

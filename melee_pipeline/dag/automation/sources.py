@@ -19,6 +19,7 @@ from melee_pipeline.dag.automation.tries import (
 from melee_pipeline.dag.jobs import add_source
 from melee_pipeline.dag.partitions import SAMPLE, SOURCES
 from melee_pipeline.dag.resources import DataRoot
+from melee_pipeline.errors import CatalogError, MeleePipelineError
 from melee_pipeline.portable import portable
 from melee_pipeline.sources.catalog import Source, own_sources
 from melee_pipeline.store import ARCHIVE, GAMES, SHARDS, Stamp, Store
@@ -39,16 +40,25 @@ def new_sources(context: dg.SensorEvaluationContext, data_root: DataRoot) -> dg.
     """Asks for the runs that bring the user's sources up to date."""
     store, instance = data_root.store(), context.instance
     settled = Settled(context.cursor)
-    notes = take_inbox(store, settled)
+    try:
+        notes, sources = take_inbox(store, settled), own_sources(store)
+    except CatalogError as error:
+        return dg.SensorResult(
+            skip_reason=f"no source can be brought in before this is put right: {error}",
+            cursor=context.cursor,
+        )
     busy = {run.tags.get(PARTITION_TAG) for run in unfinished_runs(instance)}
     requests: list[dg.RunRequest] = []
-    for source in own_sources(store).values():
+    for source in sources.values():
         if source.name == SAMPLE:
             continue
         if source.name in busy:
             notes.append(f"{source.name}: its run is queued or in progress")
             continue
-        answer = _next_run(store, instance, source, settled)
+        try:
+            answer = _next_run(store, instance, source, settled)
+        except MeleePipelineError as error:  # what is wrong with one source holds up no other
+            answer = str(error)
         if isinstance(answer, dg.RunRequest):
             requests.append(answer)
         elif answer:
