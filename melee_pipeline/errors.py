@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class MeleePipelineError(Exception):
@@ -74,3 +75,11 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
     """The beginning of a hint at names that are near; empty when none is."""
     near = get_close_matches(name, list(known), n=most)
     return f"did you mean {' or '.join(near)}? " if near else ""
+
+
+def text_of(path: Path, wrong: type[MeleePipelineError]) -> str:
+    """The text of a file that users write, "" where there is none. Raises `wrong` unless UTF-8."""
+    try:
+        return path.read_text("utf-8") if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise wrong(f"{path} is not text in UTF-8 ({error}); save it as UTF-8") from error

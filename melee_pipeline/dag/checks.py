@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from melee_pipeline.dag.metadata import Result
 from melee_pipeline.store import Stamp, Store
 
 ROUND_TRIP_GAMES = 20  # games of a source that are compared value by value
@@ -29,11 +30,12 @@ def _result(name: str, problems: Sequence[str], **facts: Any) -> dg.AssetCheckRe
     return dg.AssetCheckResult(passed=not problems, check_name=name, metadata=metadata)
 
 
-def only_what_passes(store: Store, stamp: Stamp, results: Sequence[dg.AssetCheckResult]) -> None:
-    """Take the stamp of what did not pass away: to the next steps, runs and the command line it
-    is then as if it had not been made. Dagster's own blocking ends with the run."""
-    if not all(result.passed for result in results):
+def only_what_passes(store: Store, stamp: Stamp, made: Result) -> Result:
+    """The result as it is. The stamp of what did not pass is taken away: to the next steps, runs
+    and the command line it is as if it had not been made. Dagster's blocking ends with the run."""
+    if not all(result.passed for result in made.check_results or ()):
         store.forget(stamp.stage, stamp.name)
+    return made
 
 
 def check_archive(stamp: Stamp) -> list[dg.AssetCheckResult]:

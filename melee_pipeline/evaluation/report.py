@@ -93,16 +93,19 @@ def evaluate(store: Store, path: Path, *, device: str = "auto", progress: Progre
         models[name] = kind(model.encoding, _context(config)).to(model.device).eval()
     table, losses, rollouts = _measure_all(store, models, held, config, progress)
     pictures = _draw(folder.path, path.stem, rollouts)
-    report = {
-        "split": held.split,
-        "games": len(held.games),
-        "table": _plain(table),
-        "losses": losses,  # of the model, by head
-        "model": _plain({key: value for key, value in table[0].items() if key != "model"}),
-        "beats_baselines": not lost_to_baselines(table),
-        "lost_to_baselines": lost_to_baselines(table),
-        "horizons": _plain({n: r.position_error.tolist() for n, r in rollouts.items()}),
-    }
+    lost = lost_to_baselines(table)
+    report = _plain(
+        {
+            "split": held.split,
+            "games": len(held.games),
+            "table": table,
+            "losses": losses,  # of the model, by head
+            "model": {key: value for key, value in table[0].items() if key != "model"},
+            "beats_baselines": not lost,
+            "lost_to_baselines": lost,
+            "horizons": {n: r.position_error.tolist() for n, r in rollouts.items()},
+        }
+    )
     write_json(written, report)
     facts = {"run": str(folder.path.relative_to(store.root)), "pictures": pictures}
     trained = store.stamp(CHECKPOINT, experiment)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from melee_pipeline.errors import CatalogError, did_you_mean
+from melee_pipeline.errors import CatalogError, did_you_mean, text_of
 from melee_pipeline.locks import alone, source_lock
 from melee_pipeline.sources.kinds import archive_kind
 from melee_pipeline.store import ARCHIVE, GAMES, REPLAYS, SHARDS, Stamp, Store, atomic_file
@@ -165,11 +165,7 @@ def remove_source(store: Store, name: str) -> list[Path]:
 
 
 def _own_text(store: Store) -> str:
-    path = store.user_catalog
-    try:
-        return path.read_text("utf-8") if path.exists() else ""
-    except UnicodeDecodeError as error:
-        raise CatalogError(f"{path} is not text in UTF-8 ({error}); save it as UTF-8") from error
+    return text_of(store.user_catalog, CatalogError)
 
 
 def _own(store: Store) -> dict[str, Any]:

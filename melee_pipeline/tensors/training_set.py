@@ -105,8 +105,6 @@ def open_games(store: Store, games: pl.DataFrame) -> OpenGames:
     # A game's place in the list of all games of these shards, from which its mask is taken.
     before = np.cumsum([0, *(len(one.md5s) for one in shards)])
     place = before[shard.to_numpy()] + games["number"].to_numpy()
-    if len(place) and place.max() >= before[-1]:  # the last shard holds fewer games than it did
-        raise _other_games(str(names[-1]))
     _same_games(games, [game for one in shards for game in one.listed], place)
     masks = torch.cat([one.available for one in shards])
     return OpenGames(
@@ -131,15 +129,15 @@ def existing(path: Path) -> Path:
 
 def _same_games(games: pl.DataFrame, listed: list[ShardGame], place: NDArray[np.int64]) -> None:
     """Raises ArtefactError when the shards are not those that the training set was joined from."""
+    import numpy as np
     import polars as pl
 
-    found = pl.Series([f"{game.md5} {game.packed}" for game in listed])[place]
+    # Beyond the end, where the last shard holds fewer games than it did, stands none.
+    there = pl.Series([*(f"{game.md5} {game.packed}" for game in listed), ""])
+    found = there[np.minimum(place, len(listed))]
     if not (same := found == games["md5"] + " " + games["packed"]).all():
-        raise _other_games(str(games["shard"].filter(~same)[0]))
-
-
-def _other_games(shard: str) -> ArtefactError:
-    return ArtefactError(
-        f"{shard} holds other games than when the training set was joined; "
-        "join it again: melee-pipeline run"
-    )
+        name = games["shard"].filter(~same)[0]
+        raise ArtefactError(
+            f"{name} holds other games than when the training set was joined; "
+            "join it again: melee-pipeline run"
+        )

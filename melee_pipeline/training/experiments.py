@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from melee_pipeline.errors import ConfigError, did_you_mean
+from melee_pipeline.errors import ConfigError, did_you_mean, text_of
 from melee_pipeline.store import Store
 from melee_pipeline.training.config import TrainConfig, override
 from melee_pipeline.training.recipes import RECIPES
@@ -49,12 +49,8 @@ def find_experiment(store: Store, name: str) -> TrainConfig:
 
 def _entries(store: Store) -> dict[str, Any]:
     path = store.user_experiments
-    if not path.exists():
-        return {}
     try:
-        data = yaml.safe_load(path.read_text("utf-8")) or {}
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not text in UTF-8 ({error}); save it as UTF-8") from error
+        data = yaml.safe_load(text_of(path, ConfigError)) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(data, dict):

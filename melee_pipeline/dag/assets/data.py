@@ -123,9 +123,7 @@ def parsed_games(context: dg.AssetExecutionContext, data_root: DataRoot) -> Resu
     store = data_root.store()
     with again_later(context):
         stamp = parse_source(store, context.partition_key, data_root.progress(context.log))
-    made = show.games(store, stamp)
-    only_what_passes(store, stamp, made.check_results or ())
-    return made
+    return only_what_passes(store, stamp, show.games(store, stamp))
 
 
 @dg.asset(
@@ -155,6 +153,4 @@ def encoded_shards(context: dg.AssetExecutionContext, data_root: DataRoot) -> Re
     store = data_root.store()
     with again_later(context):
         stamp = build_shards(store, context.partition_key, data_root.progress(context.log))
-    made = show.shards(store, stamp)
-    only_what_passes(store, stamp, made.check_results or ())
-    return made
+    return only_what_passes(store, stamp, show.shards(store, stamp))

@@ -40,9 +40,7 @@ def training_set(context: dg.AssetExecutionContext, data_root: DataRoot) -> Resu
 
     store = data_root.store()
     stamp = build_training_set(store, data_root.progress(context.log))
-    made = show.training_set(store, stamp)
-    only_what_passes(store, stamp, made.check_results or ())
-    return made
+    return only_what_passes(store, stamp, show.training_set(store, stamp))
 
 
 @dg.asset(
