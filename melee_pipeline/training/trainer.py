@@ -18,7 +18,7 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.store import atomic_file
 from melee_pipeline.tensors.windows import Batch, OpenGames, Windows
 from melee_pipeline.training.checkpoint import read_torch
-from melee_pipeline.training.config import TrainConfig
+from melee_pipeline.training.config import MOST_SEED, TrainConfig
 from melee_pipeline.training.device import precise, random_state, set_random_state
 from melee_pipeline.training.interrupt import Interrupt
 from melee_pipeline.training.losses import Objective, targets_of
@@ -112,7 +112,7 @@ class Trainer:
                 _LOG.warning("%s: saved; the same command goes on from here", self.folder.path.name)
                 self.interrupt.let_go()
 
-        order = self.config.seed * 1_000_003 + number
+        order = (self.config.seed * 1_000_003 + number) % (MOST_SEED + 1)
         windows = self.epoch_windows(order)
         label = f"{self.config.experiment}: epoch {number} of {self.config.epochs}"
         if len(self.sittings) > 1 and self.sittings[-1]["from_epoch"] == number:

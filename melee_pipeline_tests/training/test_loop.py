@@ -26,7 +26,7 @@ from melee_pipeline.tensors.training_set import load_training_set
 from melee_pipeline.tensors.windows import OpenGames
 from melee_pipeline.training import loop, trainer
 from melee_pipeline.training.checkpoint import load_checkpoint
-from melee_pipeline.training.config import TrainConfig, loss_weights
+from melee_pipeline.training.config import MOST_SEED, TrainConfig, loss_weights
 from melee_pipeline.training.device import fits, pick_device, settle
 from melee_pipeline.training.interrupt import held_back
 from melee_pipeline.training.loop import over, train
@@ -115,6 +115,10 @@ def test_a_seed_decides_the_weights(own_store: Store, quiet: Progress, tmp_path:
     stamp = run(own_store, replace(TINY, seed=1, epochs=1), quiet)
     other = load_checkpoint(folder_of(own_store, stamp) / "final.pt").model.state_dict()
     assert not any(torch.equal(weights[0][name], other[name]) for name in other)
+
+
+def test_the_largest_seed_trains(own_store: Store, quiet: Progress) -> None:
+    assert run(own_store, replace(TINY, seed=MOST_SEED, epochs=1), quiet).fresh
 
 
 class CutOffError(Exception):
