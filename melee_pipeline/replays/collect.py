@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from shutil import rmtree
 
 from melee_pipeline.errors import ConfigError, ReplayError
 from melee_pipeline.locks import hold
@@ -14,11 +14,10 @@ from melee_pipeline.progress import Progress
 from melee_pipeline.replays.export import Exported, export_files
 from melee_pipeline.replays.filters import Filters
 from melee_pipeline.replays.parse import Parsed, parse_files
+from melee_pipeline.schema.encoding import hash_of
 from melee_pipeline.sources.extract import extract_archive, folder_replays
 from melee_pipeline.sources.kinds import is_replay
 from melee_pipeline.sources.unpack import ReplayFile
-
-_LOCK = ".at-work"  # its file stays, as another process may be waiting for it
 
 
 def parse_paths(
@@ -47,11 +46,20 @@ def export_paths(
 
 
 @contextmanager
-def _gathered(paths: Sequence[Path], out: Path, progress: Progress) -> Iterator[list[ReplayFile]]:
-    """The replays at these paths. Archives are unpacked beside what is made, for as long.
+def only_writer(out: Path) -> Iterator[None]:
+    """Write into a folder, alone: what two write is one index. Raises BusyError.
 
-    One process at a time writes into `out`: what two write is one index. Raises BusyError.
+    A lock's file has to stay, so it lies among the user's temporary files and not in the folder.
     """
+    locks = Path(tempfile.gettempdir()) / f"melee-pipeline-{os.getuid()}"
+    told = f"{{who}} is at work on {out}; wait until it has ended"
+    with hold(locks, hash_of(str(out.resolve())), told):
+        yield
+
+
+@contextmanager
+def _gathered(paths: Sequence[Path], out: Path, progress: Progress) -> Iterator[list[ReplayFile]]:
+    """The replays at these paths. Archives are unpacked beside what is made, for as long."""
     if missing := [path for path in paths if not path.exists()]:
         raise ReplayError(f"{missing[0]} does not exist")
     if out.exists() and not out.is_dir():
@@ -59,10 +67,7 @@ def _gathered(paths: Sequence[Path], out: Path, progress: Progress) -> Iterator[
     new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with (
-            hold(out, _LOCK, f"{{who}} is at work on {out}; wait until it has ended"),
-            ExitStack() as stack,
-        ):
+        with only_writer(out), ExitStack() as stack:
             files: list[ReplayFile] = []
             for path in paths:
                 found = _replays_at(path, out, progress, stack)
@@ -71,8 +76,8 @@ def _gathered(paths: Sequence[Path], out: Path, progress: Progress) -> Iterator[
                 files += found
             yield files
     finally:
-        if new and {path.name for path in out.iterdir()} <= {f"{_LOCK}.lock"}:
-            rmtree(out)
+        if new and not any(out.iterdir()):
+            out.rmdir()
 
 
 def _replays_at(path: Path, out: Path, progress: Progress, stack: ExitStack) -> list[ReplayFile]:

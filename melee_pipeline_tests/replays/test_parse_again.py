@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from melee_pipeline.errors import BusyError
-from melee_pipeline.locks import hold
 from melee_pipeline.progress import Progress
-from melee_pipeline.replays.collect import parse_paths
+from melee_pipeline.replays.collect import only_writer, parse_paths
 from melee_pipeline.replays.filters import Filters
 from melee_pipeline.replays.game import CPU, Game, Metadata, Player
 from melee_pipeline.replays.index import KEPT, IndexRow, read_index
@@ -68,7 +67,7 @@ def test_two_at_once_do_not_write_one_index(tmp_path: Path, quiet: Progress) -> 
     write_games(tmp_path / "a", small_game())
     out = tmp_path / "out"
     with (
-        hold(out, ".at-work", ""),
+        only_writer(out),
         pytest.raises(BusyError, match=f"process {os.getpid()} is at work on {out}"),
     ):
         parse_paths([tmp_path / "a"], out, quiet, workers=0)
